@@ -1,0 +1,37 @@
+# The front door. Everything is built by Meson and Ninja under build/.
+BUILD ?= build/release
+PREFIX ?= /usr/local
+CC ?= cc
+
+.PHONY: all demo test bench check install clean setup
+
+all: setup $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+setup:
+	@scripts/setup
+
+$(BUILD)/build.ninja:
+	meson setup $(BUILD) --prefix=$(PREFIX)
+
+# Builds the key-value service and shows what it survives.
+demo: all
+	scripts/demo $(BUILD)
+
+# Builds and runs all tests.
+test: all
+	meson test -C $(BUILD) --print-errorlogs
+
+# Runs the benchmarks against Erlang; writes build/bench/results.json.
+bench: all
+	bench/run.py $(BUILD)
+
+# The sanitizer builds, clang-tidy, the format and the include rule.
+check: setup
+	scripts/check
+
+install: all
+	meson install -C $(BUILD)
+
+clean:
+	rm -rf build

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The Coppice side of the benchmarks: `coppice_bench WORKLOAD` runs one workload and prints one
+ * line "name value unit". bench/run.py runs it beside its peers; COP_SCHEDULERS says on how many
+ * cores.
+ *
+ * Every workload warms up with the same code first and times itself on the monotonic clock. It runs
+ * in a process of a node with default settings but for room for a million processes.
+ */
+#include "bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const struct workload workloads[] = {
+    { "spawn", bench_spawn },
+    { "pingpong", bench_pingpong },
+    { "ring", bench_ring },
+    { "call.1", bench_call_1 },
+    { "call.8", bench_call_8 },
+    { "call.1000", bench_call_1000 },
+    { "fanin.cast", bench_fanin_cast },
+    { "fanin.send", bench_fanin_send },
+    { "memory.gen_server", bench_memory_gen_server },
+    { "memory.raw", bench_memory_raw },
+    { "memory.waiting", bench_memory_waiting },
+    { "latency.hog", bench_latency_hog },
+};
+
+static const struct workload *chosen;
+
+int64_t bench_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void bench_out(const char *name, double value, const char *unit) {
+    printf("%s %.3f %s\n", name, value, unit);
+    fflush(stdout);
+}
+
+_Noreturn void bench_fail(const char *what) {
+    printf("FAILED %s\n", what);
+    fflush(stdout);
+    _Exit(1);
+}
+
+void bench_collect(cop_ctx *ctx, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        COP_SCOPE(ctx) {
+            cop_term message;
+            if (!cop_receive(ctx, 60000, &message))
+                bench_fail("no message in a minute");
+        }
+    }
+}
+
+/* The node is not stopped in an orderly way: how long a million processes take to go away belongs
+   to no figure, and the endless loop of latency.hog never goes. */
+static void entry(cop_ctx *ctx, cop_term arg) {
+    chosen->run(ctx);
+    fflush(stdout);
+    _Exit(0);
+}
+
+int main(int argc, char **argv) {
+    cop_node_opts opts = { .max_processes = 1100000 };
+    for (size_t i = 0; argc == 2 && i < sizeof(workloads) / sizeof(workloads[0]); i++)
+        if (strcmp(argv[1], workloads[i].name) == 0)
+            chosen = &workloads[i];
+    if (chosen == NULL) {
+        fprintf(stderr, "usage: coppice_bench WORKLOAD\n");
+        for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++)
+            fprintf(stderr, "  %s\n", workloads[i].name);
+        return 2;
+    }
+    return cop_run(&opts, entry) == 0 ? 0 : 1;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COPPICE_NODE_H
+#define COPPICE_NODE_H
+
+#include <coppice/process.h>
+
+/*
+ * The node: one per OS process. These are host calls: they are made outside processes, return 0 or
+ * a negative errno (text: cop_strerror) and take no ctx.
+ */
+
+/*
+ * How to start it; zeroed is the default.
+ *   schedulers      0 = one per core (environment: COP_SCHEDULERS)
+ *   max_processes   0 = 1,048,576; at most 16,000,000
+ *   stack_size      bytes of C stack of a process that waits or runs; 0 = 65536
+ *   slice_ms        how long one step may hold its scheduler before it is handed to another
+ *                   worker; 0 = 10
+ *   fault_aborts    a fault ends the program (with a core file) instead of its process
+ *                   (environment: COP_FAULT=abort)
+ *   sim, sim_seed   simulation: one worker, virtual time, seeded choices (environment:
+ *                   COP_SIM=seed)
+ *   no_logger       do not start the logger (see coppice/logger.h)
+ */
+typedef struct cop_node_opts {
+    int schedulers;
+    size_t max_processes;
+    size_t stack_size;
+    int slice_ms;
+    bool fault_aborts;
+    bool sim;
+    uint64_t sim_seed;
+    bool no_logger;
+} cop_node_opts;
+
+/* Starts the node; opts may be NULL. -EALREADY if it runs. */
+int cop_node_start(const cop_node_opts *opts);
+/*
+ * Stops it: every process is killed, ports close, workers end, all memory is given back. Waits.
+ * Not from inside a process: there, cop_node_shutdown.
+ */
+int cop_node_stop(void);
+/* From inside a process: asks cop_run / cop_node_wait to return `status`, and the node to stop. */
+void cop_node_shutdown(cop_ctx *ctx, int status);
+/* Waits until somebody calls cop_node_shutdown; returns its status. */
+int cop_node_wait(void);
+/*
+ * All in one for a main(): starts the node, runs entry(ctx, :undefined) as its first process, waits
+ * until that process ends or somebody calls cop_node_shutdown, stops the node.
+ * Returns: the shutdown's status; else 0 when the process ended :normal or :shutdown, 1 otherwise,
+ *          or a negative errno when the node did not start
+ */
+int cop_run(const cop_node_opts *opts, cop_entry entry);
+/* Starts a process from outside; Returns its pid (COP_NONE inside when the node does not run). */
+cop_pid cop_node_spawn(cop_entry entry);
+
+/*
+ * Makes the calling thread of the host program a process: it gets a pid, a mailbox and a heap and
+ * may use the whole API; waiting blocks the thread. An exit or kill of it that is not caught makes
+ * the call it is in never return: so wrap calls in COP_TRY; a signalled exit is raised there.
+ * Returns: NULL when the node does not run or the table is full
+ */
+cop_ctx *cop_attach(void);
+/* Ends that process with :normal. */
+void cop_detach(cop_ctx *ctx);
+
+/* The text of a negative errno from a host call. */
+const char *cop_strerror(int error);
+/* Writes all live processes with their state and mailboxes to a file descriptor; for the moment when
+   something hangs. Best effort, from any thread. */
+void cop_node_dump(int fd);
+/* How many schedulers run; processes alive now. */
+int cop_node_schedulers(void);
+size_t cop_node_process_count(void);
+const char *cop_version(void);
+
+#endif

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COPPICE_PROCESS_H
+#define COPPICE_PROCESS_H
+
+#include <coppice/match.h>
+#include <coppice/term.h>
+
+#if defined(__has_feature)
+#define COP__HAS_TSAN __has_feature(thread_sanitizer)
+#else
+#define COP__HAS_TSAN 0
+#endif
+
+/* Times are in milliseconds; 0 in an option struct means its default, so: */
+#define COP_INFINITY INT64_C(0x7fffffffffffffff) /* never */
+#define COP_ZERO INT64_C(-0x7fffffffffffffff)    /* really zero, where 0 is the default */
+
+/* ---- spawning -------------------------------------------------------------------------------- */
+
+/* What a process runs. Returning ends the process with :normal. `arg` is its own copy. */
+typedef void (*cop_entry)(cop_ctx *ctx, cop_term arg);
+
+typedef enum cop_priority {
+    COP_PRIORITY_NORMAL,
+    COP_PRIORITY_LOW,
+    COP_PRIORITY_HIGH,
+    COP_PRIORITY_MAX,
+} cop_priority;
+
+/*
+ * Spawn options; zeroed is the default of each (Elixir: Process.spawn/2).
+ *   link, monitor          set atomically with the creation
+ *   monitor_tag            replaces :DOWN in the down message; implies monitor
+ *   monitor_alias          cop_alias_mode of the monitor's reference; implies monitor
+ *   priority               not inherited
+ *   fullsweep_after        minor collections between full ones; COP_ZERO = 0, 0 = 65535
+ *   min_heap_words         initial size of the heap in words
+ *   max_heap_words         the process is killed beyond it; 0 = no limit
+ *   max_heap_no_kill, max_heap_no_log   the map form's kill: false, error_logger: false
+ *   message_queue_off_heap counted apart from the heap
+ *   stack_size             bytes of C stack while it has frames; 0 = the node's default (64 KiB)
+ *   name_hint              a C string of static life shown as {module, function, arity} in info
+ */
+typedef struct cop_spawn_opts {
+    bool link;
+    bool monitor;
+    cop_term monitor_tag;
+    int monitor_alias;
+    cop_priority priority;
+    int64_t fullsweep_after;
+    size_t min_heap_words;
+    size_t max_heap_words;
+    bool max_heap_no_kill;
+    bool max_heap_no_log;
+    bool message_queue_off_heap;
+    size_t stack_size;
+    const char *name_hint;
+} cop_spawn_opts;
+
+typedef struct cop_spawned {
+    cop_pid pid;
+    cop_ref ref; /* the monitor's, with a monitor option; else COP_NONE inside */
+} cop_spawned;
+
+/*
+ * Starts a process that runs entry(ctx, arg).
+ *
+ * Elixir:  spawn/1
+ * Arg:     copied to the new process
+ * Returns: its pid
+ * Errors:  a full process table raises :system_limit in the caller
+ * Context: inside a process; never waits
+ */
+cop_pid cop_spawn(cop_ctx *ctx, cop_entry entry, cop_term arg);
+/* The same and linked; Elixir: spawn_link/1. */
+cop_pid cop_spawn_link(cop_ctx *ctx, cop_entry entry, cop_term arg);
+/* The same and monitored; Elixir: spawn_monitor/1. */
+cop_spawned cop_spawn_monitor(cop_ctx *ctx, cop_entry entry, cop_term arg);
+/* The same with options; Elixir: Process.spawn/2. opts may be NULL. */
+cop_spawned cop_process_spawn(cop_ctx *ctx, cop_entry entry, cop_term arg,
+                              const cop_spawn_opts *opts);
+
+/* The pid of the calling process; Elixir: self/0. */
+cop_pid cop_self(cop_ctx *ctx);
+/* A fresh reference, unique on this node; Elixir: make_ref/0. */
+cop_ref cop_make_ref(cop_ctx *ctx);
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+cop_term cop__send(cop_ctx *ctx, cop_term dest, cop_term message);
+/*
+ * Sends a message; returns it. Never waits.
+ *
+ * Elixir:  send/2
+ * Dest:    cop_pid, cop_port, cop_ref (an alias), cop_atom (a registered name), or a cop_term that
+ *          is one of those or {name, node}
+ * Message: anything cop_of takes
+ * Errors:  an unregistered name, or another kind of dest, raises :badarg; a dead pid, alias or
+ *          port drops the message silently
+ */
+#define cop_send(ctx, dest, message)                                                               \
+    ({                                                                                             \
+        cop_ctx *cop__sc = (ctx);                                                                  \
+        cop__send(cop__sc, COP_TERM(dest), cop_of(cop__sc, message));                              \
+    })
+
+/*
+ * Takes the oldest message, waiting for one.
+ *
+ * Elixir:  receive do message -> ... after timeout_ms -> ... end
+ * Timeout: 0..4294967295 or COP_INFINITY; 0 looks and does not wait
+ * Returns: false when nothing came in time; otherwise *message, valid like any term
+ * Context: inside a process; may wait, on the process's own C stack
+ */
+bool cop_receive(cop_ctx *ctx, int64_t timeout_ms, cop_term *message);
+/*
+ * Selective receive: the oldest message that `wanted` accepts; the others keep their places.
+ * `wanted` must not call anything that takes a ctx; `arg` is handed to it.
+ */
+typedef bool (*cop_wanted)(cop_term message, void *arg);
+bool cop_receive_match(cop_ctx *ctx, int64_t timeout_ms, cop_wanted wanted, void *arg,
+                       cop_term *message);
+/*
+ * Waits for the message that answers `ref`: {ref, x} or {[:alias | ref], x}, or {tag, ref, _, _, _}
+ * for a monitor with that reference. Messages older than the reference are not even looked at.
+ */
+bool cop_receive_ref(cop_ctx *ctx, int64_t timeout_ms, cop_ref ref, cop_term *message);
+/* Waits without taking messages; Elixir: Process.sleep/1. */
+void cop_process_sleep(cop_ctx *ctx, int64_t ms);
+/* Lets others run; Elixir: :erlang.yield/0. */
+void cop_yield(cop_ctx *ctx);
+
+/* ---- callback processes ----------------------------------------------------------------------- */
+
+/*
+ * A callback process has no C stack between two messages: the run-time calls `message` with each,
+ * in order. This is what every behaviour is made of.
+ *   message   called with each message; may do everything, also wait
+ *   timeout   called when the idle timeout set by cop_process_idle_timeout has passed
+ */
+typedef struct cop_callbacks {
+    const char *name;
+    void (*message)(cop_ctx *ctx, void *state, cop_term message);
+    void (*timeout)(cop_ctx *ctx, void *state);
+} cop_callbacks;
+
+/*
+ * The process's state block: zeroed, `size` bytes, freed with the process. At most one; asking
+ * again with another size replaces it (contents are lost).
+ */
+void *cop_process_state(cop_ctx *ctx, size_t size);
+/*
+ * Which words of the state are terms to be kept alive. Two ranges, index 0 and 1; count 0 clears.
+ * The words must be valid terms or COP_NONE whenever a callback returns.
+ */
+void cop_process_keep(cop_ctx *ctx, unsigned index, cop_term *first, size_t count);
+/*
+ * Turns the calling process into a callback process: its C stack is thrown away. Never returns.
+ * Deferred functions and owned memory stay.
+ */
+_Noreturn void cop_become(cop_ctx *ctx, const cop_callbacks *callbacks, void *state);
+/*
+ * When the process is a callback process and no message arrives for ms, `timeout` is called, once.
+ * Any message clears it, and so does COP_INFINITY; 0 fires at once unless a message is waiting.
+ */
+void cop_process_idle_timeout(cop_ctx *ctx, int64_t ms);
+/*
+ * Throws the C stack away, collects, waits for a message (continues at once if there is one), then
+ * runs entry(ctx, arg) with the queue untouched. Elixir: Process.hibernate/3. Never returns.
+ */
+_Noreturn void cop_process_hibernate(cop_ctx *ctx, cop_entry entry, cop_term arg);
+/* A callback process that should collect fully and count as hibernating until its next message. */
+void cop_process_hibernate_after_callback(cop_ctx *ctx);
+
+/* ---- exits -------------------------------------------------------------------------------------- */
+
+_Noreturn void cop__exit(cop_ctx *ctx, cop_term reason);
+/* Ends the calling process with this reason unless COP_TRY catches it; Elixir: exit/1. */
+#define cop_exit(ctx, reason) cop__exit((ctx), COP_TERM(reason))
+/* Raises an error: uncaught, the exit reason is {reason, stacktrace}; Elixir: :erlang.error/1. */
+_Noreturn void cop__error(cop_ctx *ctx, cop_term reason);
+#define cop_error(ctx, reason) cop__error((ctx), COP_TERM(reason))
+/* Raises an Elixir exception of that module, as in raise RuntimeError, "text". */
+_Noreturn void cop_raise(cop_ctx *ctx, const char *exception, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Throws; uncaught, the exit reason is {{:nocatch, value}, stacktrace}; Elixir: throw/1. */
+_Noreturn void cop__throw(cop_ctx *ctx, cop_term value);
+#define cop_throw(ctx, value) cop__throw((ctx), COP_TERM(value))
+
+typedef enum cop_class { COP_CLASS_EXIT, COP_CLASS_ERROR, COP_CLASS_THROW } cop_class;
+/* What COP_CATCH caught. A fault (a SIGSEGV ...) is class error with is_fault set: memory that the
+   code was changing may be in disorder, so do no more than report it. */
+typedef struct cop_caught {
+    cop_class class;
+    cop_term reason;     /* as given to cop_exit, cop_error, cop_throw */
+    cop_term stacktrace; /* [] or [{module, function, arity, location}, ...] */
+    bool is_fault;
+} cop_caught;
+/* The exit reason that this would have been, uncaught. */
+cop_term cop_caught_reason(cop_ctx *ctx, const cop_caught *caught);
+/* Goes on with it, as if it had not been caught. */
+_Noreturn void cop_rethrow(cop_ctx *ctx, const cop_caught *caught);
+
+struct cop__try {
+    struct cop__try *outer;
+    uint64_t regs[25];
+    cop_caught caught;
+    void *owner;
+};
+#if defined(__SANITIZE_THREAD__) || COP__HAS_TSAN
+#include <setjmp.h>
+/* ThreadSanitizer must see the jump, to keep its own record of the calls. */
+#define cop__try_save(regs) _setjmp(*(jmp_buf *)(void *)(regs))
+#else
+int cop__try_save(uint64_t *regs) __attribute__((returns_twice));
+#endif
+void cop__try_push(cop_ctx *ctx, struct cop__try *t);
+void cop__try_pop(cop_ctx *ctx, struct cop__try *t);
+const cop_caught *cop__try_caught(cop_ctx *ctx, struct cop__try *t);
+/*
+ * COP_TRY(ctx) { ... } COP_CATCH(caught) { ... }
+ * Catches exits, errors, throws and faults of the block; a kill is never caught. Leave the block
+ * only by its end (no return, break or goto out of it). Locals changed in it and read after a
+ * catch must be volatile. `caught` is a const cop_caught *.
+ */
+#define COP_TRY(ctx)                                                                               \
+    for (struct { struct cop__try t; cop_ctx *c; int pass; } cop__tr = { .c = (ctx), .pass = 0 };  \
+         cop__tr.pass < 1; cop__tr.pass++)                                                         \
+        if ((cop__try_push(cop__tr.c, &cop__tr.t), cop__try_save(cop__tr.t.regs)) == 0)            \
+            for (int cop__once = 1; cop__once; cop__once = 0, cop__try_pop(cop__tr.c, &cop__tr.t))
+#define COP_CATCH(name)                                                                            \
+        else                                                                                       \
+            for (const cop_caught *name = cop__try_caught(cop__tr.c, &cop__tr.t); name != NULL;    \
+                 name = NULL)
+
+void cop__process_exit(cop_ctx *ctx, cop_term dest, cop_term reason);
+/*
+ * Sends an exit signal; Elixir: Process.exit/2. :kill cannot be trapped; :normal is ignored by
+ * others. Dest is a cop_pid, a cop_port or a cop_term that is one; else raises :badarg.
+ */
+#define cop_process_exit(ctx, dest, reason) cop__process_exit((ctx), COP_TERM(dest), COP_TERM(reason))
+
+/* ---- links and monitors ---------------------------------------------------------------------------- */
+
+void cop__process_link(cop_ctx *ctx, cop_term dest);
+void cop__process_unlink(cop_ctx *ctx, cop_term dest);
+/*
+ * Links the caller with a process or port; both ways, once.
+ * Elixir:  Process.link/1
+ * Errors:  it is gone: {:EXIT, pid, :noproc} for a caller that traps exits, else raises :noproc
+ */
+#define cop_process_link(ctx, dest) cop__process_link((ctx), COP_TERM(dest))
+/* Removes the link; afterwards no exit comes through it. Elixir: Process.unlink/1. */
+#define cop_process_unlink(ctx, dest) cop__process_unlink((ctx), COP_TERM(dest))
+
+typedef enum cop_alias_mode {
+    COP_ALIAS_NONE,
+    COP_ALIAS_EXPLICIT_UNALIAS,
+    COP_ALIAS_DEMONITOR,
+    COP_ALIAS_REPLY_DEMONITOR,
+} cop_alias_mode;
+/* alias: the reference is also an alias; tag: replaces :DOWN. */
+typedef struct cop_monitor_opts {
+    cop_alias_mode alias;
+    cop_term tag;
+} cop_monitor_opts;
+
+cop_ref cop__process_monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts *opts);
+/*
+ * Monitors a process or port: when it ends, the caller receives one message.
+ *
+ * Elixir:  Process.monitor/1,2, Port.monitor/1
+ * Item:    cop_pid, cop_port, cop_atom (a registered name) or a cop_term, {name, node} too
+ * Message: {:DOWN, ref, :process | :port, object, reason}; object is the pid or port, or
+ *          {name, node} for a name; reason is :noproc if it was gone already
+ * Returns: a fresh reference, the `ref` of that message
+ * Context: inside a process; never waits for the other process
+ */
+#define cop_process_monitor(ctx, item) cop__process_monitor((ctx), COP_TERM(item), NULL)
+#define cop_process_monitor_opts(ctx, item, opts) cop__process_monitor((ctx), COP_TERM(item), (opts))
+
+enum { COP_DEMONITOR_FLUSH = 1, COP_DEMONITOR_INFO = 2 };
+/*
+ * Ends a monitor. With COP_DEMONITOR_FLUSH its down message is also taken out of the queue.
+ * Elixir:  Process.demonitor/2
+ * Returns: true; with COP_DEMONITOR_INFO whether the monitor was found and removed
+ */
+bool cop_process_demonitor(cop_ctx *ctx, cop_ref ref, int flags);
+
+/* A reference to which messages for the caller can be sent; Elixir: Process.alias/1.
+   reply: it ends with the first message received through it. */
+cop_ref cop_process_alias(cop_ctx *ctx, bool reply);
+/* Ends an alias of the caller: true if it was an active one. Elixir: Process.unalias/1. */
+bool cop_process_unalias(cop_ctx *ctx, cop_ref alias);
+
+/* ---- names --------------------------------------------------------------------------------------------- */
+
+bool cop__process_register(cop_ctx *ctx, cop_term pid_or_port, cop_atom name);
+/* Gives a process or port a name. False if it is dead, has a name, or the name is taken or one of
+   nil, true, false, undefined. (Elixir: Process.register/2 raises ArgumentError there.) */
+#define cop_process_register(ctx, pid_or_port, name)                                               \
+    cop__process_register((ctx), COP_TERM(pid_or_port), (name))
+/* False if nobody has the name. Elixir: Process.unregister/1. */
+bool cop_process_unregister(cop_ctx *ctx, cop_atom name);
+/* The pid or port of that name, or COP_NONE. Elixir: Process.whereis/1. */
+cop_term cop_process_whereis(cop_ctx *ctx, cop_atom name);
+/* All names, as a list of atoms. Elixir: Process.registered/0. */
+cop_term cop_process_registered(cop_ctx *ctx);
+
+/* ---- timers --------------------------------------------------------------------------------------------- */
+
+cop_ref cop__send_after(cop_ctx *ctx, cop_term dest, cop_term message, int64_t ms, bool absolute);
+/*
+ * Sends message to dest after ms milliseconds.
+ * Elixir:  Process.send_after/3
+ * Dest:    a local cop_pid or a cop_atom (looked up when it fires), or a cop_term that is one
+ * Returns: the timer's reference
+ * Errors:  negative time or another kind of dest raises :badarg
+ */
+#define cop_process_send_after(ctx, dest, message, ms)                                             \
+    ({                                                                                             \
+        cop_ctx *cop__sc = (ctx);                                                                  \
+        cop__send_after(cop__sc, COP_TERM(dest), cop_of(cop__sc, message), (ms), false);           \
+    })
+/* The same at an absolute time of the monotonic clock (cop_monotonic_ms). */
+#define cop_process_send_at(ctx, dest, message, at_ms)                                             \
+    ({                                                                                             \
+        cop_ctx *cop__sc = (ctx);                                                                  \
+        cop__send_after(cop__sc, COP_TERM(dest), cop_of(cop__sc, message), (at_ms), true);         \
+    })
+/* Delivers {:timeout, ref, message}; Elixir: :erlang.start_timer/3. */
+cop_ref cop_start_timer(cop_ctx *ctx, int64_t ms, cop_term dest, cop_term message);
+/* Milliseconds left, or -1 when it fired, was cancelled or never was. Exact: after a cancel that
+   answers >= 0 the message will not come. Elixir: Process.cancel_timer/1, read_timer/1. */
+int64_t cop_process_cancel_timer(cop_ctx *ctx, cop_ref timer);
+int64_t cop_process_read_timer(cop_ctx *ctx, cop_ref timer);
+/* The monotonic clock in ms and ns (virtual under simulation). */
+int64_t cop_monotonic_ms(cop_ctx *ctx);
+int64_t cop_monotonic_ns(cop_ctx *ctx);
+/* The wall clock, ns since 1970 (virtual under simulation). */
+int64_t cop_system_time_ns(cop_ctx *ctx);
+/* A random number of the process's own stream (seeded under simulation). */
+uint64_t cop_random_u64(cop_ctx *ctx);
+
+/* ---- flags, dictionary, information ------------------------------------------------------------------------ */
+
+/* Each sets a flag of the calling process and returns the old value. Elixir: Process.flag/2. */
+bool cop_process_trap_exit(cop_ctx *ctx, bool on);
+cop_priority cop_process_set_priority(cop_ctx *ctx, cop_priority priority);
+
+/* The process dictionary; COP_NONE for "nothing". Elixir: Process.put/2, get/1, delete/1. */
+cop_term cop_process_put(cop_ctx *ctx, cop_term key, cop_term value);
+cop_term cop_process_get(cop_ctx *ctx, cop_term key);
+cop_term cop_process_delete(cop_ctx *ctx, cop_term key);
+/* The whole dictionary as [{key, value}]. */
+cop_term cop_process_dictionary(cop_ctx *ctx);
+
+/* Elixir: Process.group_leader/0,2. */
+cop_pid cop_process_group_leader(cop_ctx *ctx);
+bool cop_process_set_group_leader(cop_ctx *ctx, cop_pid pid, cop_pid leader);
+/* The pid of the process that spawned the caller; COP_NONE inside for the first. */
+cop_pid cop_process_parent(cop_ctx *ctx);
+
+/* False for a pid that has ended. Signals the caller sent before take effect first.
+   Elixir: Process.alive?/1. */
+bool cop_process_is_alive(cop_ctx *ctx, cop_pid pid);
+/*
+ * One item of information, or COP_NONE when the process is gone. Elixir: Process.info/2.
+ * Items: registered_name ([] when none), links, monitors, monitored_by, message_queue_len, messages,
+ *        dictionary, trap_exit, priority, group_leader, status, memory (bytes), total_heap_size,
+ *        heap_size, stack_size (words), reductions, current_function, initial_call, parent; an
+ *        unknown one raises :badarg
+ * Context: waits until the other process answers between two of its steps
+ */
+cop_term cop_process_info(cop_ctx *ctx, cop_pid pid, cop_atom item);
+/* All live processes. Elixir: Process.list/0. */
+cop_term cop_process_list(cop_ctx *ctx);
+/* ---- memory ---------------------------------------------------------------------------------------------------- */
+
+/* malloc-like memory that belongs to the process: freed when it ends. 16-byte aligned, zeroed. */
+void *cop_alloc(cop_ctx *ctx, size_t size);
+void *cop_realloc(cop_ctx *ctx, void *block, size_t size);
+void cop_free(cop_ctx *ctx, void *block);
+/* object belongs to the process: release(object) runs however it ends. Returns object; NULL is
+   passed through and not owned. cop_disown takes it back (false if it was not owned). */
+void *cop_own(cop_ctx *ctx, void *object, void (*release)(void *object));
+bool cop_disown(cop_ctx *ctx, void *object);
+/* Runs function(ctx, arg) when the process ends, last one first, before links and monitors are
+   told. It must not wait. */
+void cop_defer(cop_ctx *ctx, void (*function)(cop_ctx *ctx, void *arg), void *arg);
+
+struct cop__scope {
+    uint64_t mark[4];
+    uint64_t dictionary;
+    cop_ctx *ctx;
+    int pass;
+};
+void cop__scope_enter(cop_ctx *ctx, struct cop__scope *scope);
+void cop__scope_leave(struct cop__scope *scope);
+/*
+ * COP_SCOPE(ctx) { ... }: terms built or received in the block are gone at its end. For loops in raw
+ * processes, which are collected only here. Do not leave it by return, break or goto.
+ */
+#define COP_SCOPE(ctx)                                                                             \
+    for (struct cop__scope cop__sp = { .pass = 0 };                                                \
+         cop__sp.pass == 0 && (cop__scope_enter((ctx), &cop__sp), 1);                              \
+         cop__sp.pass = 1, cop__scope_leave(&cop__sp))
+
+/* ---- long work in C ------------------------------------------------------------------------------------------------ */
+
+/* Counts n reductions of work; a callback process that spends its budget lets others run after
+   its callback, a raw one inside this call. Elixir: :erlang.bump_reductions/1. */
+void cop_bump_reductions(cop_ctx *ctx, int64_t n);
+
+/* ---- logging --------------------------------------------------------------------------------------------------------- */
+
+typedef enum cop_level {
+    COP_LEVEL_EMERGENCY,
+    COP_LEVEL_ALERT,
+    COP_LEVEL_CRITICAL,
+    COP_LEVEL_ERROR,
+    COP_LEVEL_WARNING,
+    COP_LEVEL_NOTICE,
+    COP_LEVEL_INFO,
+    COP_LEVEL_DEBUG,
+} cop_level;
+/*
+ * A log event: goes to the process registered as :logger, as the message
+ * {:log, level, event, metadata}; dropped when there is none. See coppice/logger.h.
+ * Event:    {:string, iodata}, {:report, map} or {:format, charlist, [term]}
+ * Metadata: a map; pid, gl and time (us) are added when they are not there
+ */
+void cop_log(cop_ctx *ctx, cop_level level, cop_term event, cop_term metadata);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COP__OS_ALLOC_H
+#define COP__OS_ALLOC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The allocator: mimalloc, because blocks are born on one thread and die on another; the C library's
+ * in builds whose tools replace malloc (COP__PLAIN_MALLOC, set by the build). All abort the program
+ * when there is no memory: nothing above them checks.
+ */
+void *cop__malloc(size_t size);
+void *cop__calloc(size_t count, size_t size);
+void *cop__realloc(void *block, size_t size);
+void *cop__aligned_alloc(size_t alignment, size_t size);
+void cop__free(void *block);
+/* True for a place in the allocator's own code: a fault there means that its structures are broken. */
+bool cop__alloc_contains(uintptr_t pc);
+
+#ifndef COP__PLAIN_MALLOC
+#include <mimalloc.h>
+_Noreturn void cop__out_of_memory(size_t size);
+static inline void *cop__alloc_checked(void *block, size_t size) {
+    if (__builtin_expect(block == NULL, 0))
+        cop__out_of_memory(size);
+    return block;
+}
+#define cop__malloc(size) cop__alloc_checked(mi_malloc(size), (size))
+#define cop__calloc(count, size) cop__alloc_checked(mi_calloc((count), (size)), (size))
+#define cop__realloc(block, size) cop__alloc_checked(mi_realloc((block), (size)), (size))
+#define cop__aligned_alloc(alignment, size)                                                        \
+    cop__alloc_checked(mi_malloc_aligned((size), (alignment)), (size))
+#define cop__free(block) mi_free(block)
+#endif
+
+#endif

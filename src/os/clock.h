@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COP__OS_CLOCK_H
+#define COP__OS_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline int64_t cop__clock_ns(clockid_t id) {
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+static inline int64_t cop__clock_monotonic_ns(void) { return cop__clock_ns(CLOCK_MONOTONIC); }
+static inline int64_t cop__clock_realtime_ns(void) { return cop__clock_ns(CLOCK_REALTIME); }
+
+#endif

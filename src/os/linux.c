@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Small services of the kernel: futexes, memory maps, barriers, CPUs, random bits.
+ * Threads: any.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "os/barrier.h"
+#include "os/clock.h"
+#include "os/cpu.h"
+#include "os/futex.h"
+#include "os/random.h"
+#include "os/vm.h"
+
+/* Linux 6.13; older headers do not name it. */
+enum { GUARD_INSTALL = 102 };
+
+void cop__futex_wait(uint32_t *word, uint32_t expected, int64_t timeout_ns) {
+    struct timespec t = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ns < 0 ? NULL : &t, NULL, 0);
+}
+
+void cop__futex_wake(uint32_t *word, int n) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
+
+int cop__cpu_count(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        return CPU_COUNT(&set);
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+static int barrier_registered;
+
+void cop__membarrier_init(void) {
+    barrier_registered =
+        syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+void cop__membarrier(void) {
+    if (barrier_registered
+        && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0)
+        return;
+    /* An old kernel or a sandbox: changing a page's protection interrupts all CPUs that run us. */
+    static char *page;
+    size_t size = cop__vm_page_size();
+    if (page == NULL)
+        page = cop__vm_reserve(size);
+    if (page == NULL)
+        return;
+    mprotect(page, size, PROT_READ | PROT_WRITE);
+    __atomic_fetch_add((uint32_t *)page, 1, __ATOMIC_SEQ_CST);
+    mprotect(page, size, PROT_READ);
+}
+
+uint64_t cop__random_seed(void) {
+    uint64_t bits;
+    if (getrandom(&bits, sizeof bits, 0) != (ssize_t)sizeof bits)
+        bits = (uint64_t)cop__clock_realtime_ns() ^ (uint64_t)getpid() << 32;
+    return bits;
+}
+
+void *cop__vm_reserve(size_t bytes) {
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+void cop__vm_release(void *addr, size_t bytes) { munmap(addr, bytes); }
+
+void cop__vm_guard(void *addr, size_t bytes) {
+    /* A guard that splits no mapping, where the kernel has it. */
+    if (madvise(addr, bytes, GUARD_INSTALL) != 0)
+        mprotect(addr, bytes, PROT_NONE);
+}
+
+void cop__vm_discard(void *addr, size_t bytes) { madvise(addr, bytes, MADV_DONTNEED); }
+
+size_t cop__vm_page_size(void) {
+    static size_t size;
+    size_t known = __atomic_load_n(&size, __ATOMIC_RELAXED);
+    if (known == 0) {
+        known = (size_t)sysconf(_SC_PAGESIZE);
+        __atomic_store_n(&size, known, __ATOMIC_RELAXED);
+    }
+    return known;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names and lines of places in the code, by elfutils' libdwfl.
+ *
+ * libdwfl needs a deep stack and is slow the first time, so a thread of its own does the work: a
+ * caller puts its question into the one place there is (others wait for their turn), and sleeps
+ * until it is answered. Answers are kept in a small direct-mapped cache, which most questions of a
+ * program that crashes again and again at the same place are answered from.
+ *
+ * Invariant: `question` belongs to whoever set `busy` under the mutex.
+ * Threads: any; never from a signal handler.
+ */
+#include "os/symbol.h"
+
+#include <dlfcn.h>
+#include <elfutils/libdwfl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CACHE = 256, STACK = 1 << 20 };
+
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    pthread_t thread;
+    bool started, busy, asked, answered, stop;
+    uintptr_t question;
+    struct cop__symbol answer;
+    struct {
+        uintptr_t pc;
+        struct cop__symbol symbol;
+    } *cache;
+} service = { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static Dwfl *modules_open(void) {
+    static char *no_path;
+    static const Dwfl_Callbacks callbacks = {
+        .find_elf = dwfl_linux_proc_find_elf,
+        .find_debuginfo = dwfl_standard_find_debuginfo,
+        .debuginfo_path = &no_path,
+    };
+    Dwfl *dwfl = dwfl_begin(&callbacks);
+    if (dwfl == NULL)
+        return NULL;
+    if (dwfl_linux_proc_report(dwfl, getpid()) != 0 || dwfl_report_end(dwfl, NULL, NULL) != 0) {
+        dwfl_end(dwfl);
+        return NULL;
+    }
+    return dwfl;
+}
+
+static void copy_text(char *to, size_t size, const char *from) {
+    size_t n = strlen(from);
+    if (n >= size)
+        n = size - 1;
+    memcpy(to, from, n);
+    to[n] = '\0';
+}
+
+static void look_up(Dwfl *dwfl, uintptr_t pc, struct cop__symbol *out) {
+    memset(out, 0, sizeof *out);
+    Dwfl_Module *module = dwfl != NULL ? dwfl_addrmodule(dwfl, pc) : NULL;
+    const char *name = module != NULL ? dwfl_module_addrname(module, pc) : NULL;
+    if (name != NULL)
+        copy_text(out->function, sizeof out->function, name);
+    Dwfl_Line *line = module != NULL ? dwfl_module_getsrc(module, pc) : NULL;
+    if (line != NULL) {
+        const char *file = dwfl_lineinfo(line, NULL, &out->line, NULL, NULL, NULL);
+        if (file != NULL) {
+            const char *slash = strrchr(file, '/');
+            copy_text(out->file, sizeof out->file, slash != NULL ? slash + 1 : file);
+        }
+    }
+    Dl_info info;
+    if (out->function[0] == '\0' && dladdr((void *)pc, &info) != 0 && info.dli_sname != NULL)
+        copy_text(out->function, sizeof out->function, info.dli_sname);
+}
+
+static void *serve(void *unused) {
+    (void)unused;
+    Dwfl *dwfl = modules_open();
+    pthread_mutex_lock(&service.mutex);
+    while (!service.stop) {
+        if (!service.asked) {
+            pthread_cond_wait(&service.changed, &service.mutex);
+            continue;
+        }
+        service.asked = false;
+        uintptr_t pc = service.question;
+        pthread_mutex_unlock(&service.mutex);
+        struct cop__symbol symbol;
+        look_up(dwfl, pc, &symbol);
+        pthread_mutex_lock(&service.mutex);
+        service.answer = symbol;
+        service.answered = true;
+        pthread_cond_broadcast(&service.changed);
+    }
+    pthread_mutex_unlock(&service.mutex);
+    if (dwfl != NULL)
+        dwfl_end(dwfl);
+    return NULL;
+}
+
+/* Under the mutex. */
+static bool service_start(void) {
+    if (service.started)
+        return true;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK);
+    service.stop = false;
+    if (service.cache == NULL)
+        service.cache = calloc(CACHE, sizeof *service.cache);
+    service.started =
+        service.cache != NULL && pthread_create(&service.thread, &attr, serve, NULL) == 0;
+    pthread_attr_destroy(&attr);
+    return service.started;
+}
+
+bool cop__symbol_of(uintptr_t pc, struct cop__symbol *out) {
+    memset(out, 0, sizeof *out);
+    pthread_mutex_lock(&service.mutex);
+    bool ok = service_start();
+    size_t place = (pc >> 2) % CACHE;
+    if (ok && service.cache[place].pc != pc) {
+        while (service.busy)
+            pthread_cond_wait(&service.changed, &service.mutex);
+        service.busy = true;
+        service.question = pc;
+        service.answered = false;
+        service.asked = true;
+        pthread_cond_broadcast(&service.changed);
+        while (!service.answered)
+            pthread_cond_wait(&service.changed, &service.mutex);
+        service.cache[place].pc = pc;
+        service.cache[place].symbol = service.answer;
+        service.busy = false;
+        pthread_cond_broadcast(&service.changed);
+    }
+    if (ok)
+        *out = service.cache[place].symbol;
+    pthread_mutex_unlock(&service.mutex);
+    return ok && out->function[0] != '\0';
+}
+
+void cop__symbol_stop(void) {
+    pthread_mutex_lock(&service.mutex);
+    bool started = service.started;
+    service.stop = true;
+    pthread_cond_broadcast(&service.changed);
+    pthread_mutex_unlock(&service.mutex);
+    if (!started)
+        return;
+    pthread_join(service.thread, NULL);
+    pthread_mutex_lock(&service.mutex);
+    service.started = false;
+    free(service.cache);
+    service.cache = NULL;
+    pthread_mutex_unlock(&service.mutex);
+}

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COP__PROC_H
+#define COP__PROC_H
+
+#include <coppice/node.h>
+#include <coppice/process.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os/alloc.h"
+#include "os/barrier.h"
+#include "os/clock.h"
+#include "os/context.h"
+#include "os/cpu.h"
+#include "os/fault.h"
+#include "os/fiber.h"
+#include "os/futex.h"
+#include "os/random.h"
+#include "os/vm.h"
+#include "proc/port.h"
+#include "term/heap.h"
+#include "term/layout.h"
+
+/*
+ * The run-time's own structures. Who may touch what:
+ *   slot      `inbox` and `pid` by anybody, atomically; the rest by the occupant's runner
+ *   process   only by its runner: the one worker (or thread) that took it out of PARKED or out of a
+ *             run queue; or, under the worker's lock, by the monitor thread (see monitor.c)
+ *   scheduler the worker that carries it; ring heads also by thieves; lists under `lock`
+ */
+
+/* Stops the program: the run-time itself is wrong. */
+_Noreturn void cop__panic(const char *file, int line, const char *what);
+#define COP_ASSERT(cond) ((cond) ? (void)0 : cop__panic(__FILE__, __LINE__, #cond))
+#define COP_UNREACHABLE(what) cop__panic(__FILE__, __LINE__, what)
+
+/* ---- locks -------------------------------------------------------------------------------- */
+
+struct cop__lock {
+    uint32_t word;
+};
+void cop__lock_slow(struct cop__lock *lock);
+static inline void cop__lock(struct cop__lock *lock) {
+    if (__atomic_exchange_n(&lock->word, 1, __ATOMIC_ACQUIRE) != 0)
+        cop__lock_slow(lock);
+}
+static inline void cop__unlock(struct cop__lock *lock) {
+    __atomic_store_n(&lock->word, 0, __ATOMIC_RELEASE);
+}
+
+/* ---- envelopes ------------------------------------------------------------------------------ */
+
+enum cop__signal {
+    SIG_MESSAGE,   /* term: the message; to: the pid */
+    SIG_ALIAS,     /* term: the message; to: the alias */
+    SIG_EXIT,      /* Process.exit/2; term: {:EXIT, from, reason} */
+    SIG_LINK_EXIT, /* the end of a linked one; term as above; id: the link's, of which side: flag */
+    SIG_LINK,      /* id: the link's */
+    SIG_UNLINK,    /* id, flag as for SIG_LINK_EXIT; id 0: whatever link there is */
+    SIG_MONITOR,   /* term: [ref | name] with name [] or an atom */
+    SIG_DEMONITOR, /* term: ref */
+    SIG_DOWN,      /* term: {:DOWN, ref, kind, object, reason} */
+    SIG_INFO,      /* term: [ref | item], answered with {ref, value | nil} */
+    SIG_LEADER,    /* term: the new group leader */
+    SIG_WAKE,      /* a timer of the process's own wait; id: which wait */
+};
+
+enum {
+    COP__ID_MINE = 1,  /* the id was given by the sender of the signal */
+    COP__FORCED = 2,   /* SIG_EXIT: the kill itself */
+};
+
+struct cop__env {
+    struct cop__env *next;
+    cop_term to;
+    cop_term from;
+    cop_term term;
+    uint32_t id;
+    uint8_t kind;
+    uint8_t flag;
+    struct cop__fragment frag; /* last: its body follows */
+};
+
+struct cop__env *cop__env_new(enum cop__signal kind, cop_term to, cop_term from, cop_term term);
+/* Without copying: a body of that many words, to be filled by the caller. */
+struct cop__env *cop__env_raw(enum cop__signal kind, cop_term to, cop_term from, size_t words);
+void cop__env_free(struct cop__env *env);
+
+/* ---- slots: the post office -------------------------------------------------------------------- */
+
+#define INBOX_FREE ((uintptr_t)1)   /* nobody lives here */
+#define INBOX_PARKED ((uintptr_t)2) /* the occupant waits; whoever replaces this must schedule it */
+
+struct cop__slot {
+    uintptr_t inbox;      /* atomic: a sentinel, 0, or the youngest envelope */
+    uint64_t pid;         /* atomic: the word of the live occupant's pid or port, 0 when none */
+    struct cop_ctx *proc; /* valid while not FREE, for whoever un-parked it */
+    uint64_t serial;
+    uint64_t ref_counter; /* never goes back: references stay unique over all occupants */
+    uint64_t name;        /* atomic: the registered name's word or 0; changed under the names lock */
+    uint32_t next_free;
+    uint32_t index;
+    uint64_t pad;
+};
+_Static_assert(sizeof(struct cop__slot) == 64, "a slot is one cache line");
+
+/* ---- relations: links, monitors, aliases ---------------------------------------------------------- */
+
+enum cop__rel_kind { REL_LINK = 1, REL_MONITOR, REL_WATCHER, REL_ALIAS };
+struct cop__rel {
+    uint64_t key;   /* LINK: the other's word; else the reference's word */
+    uint64_t other; /* MONITOR: the target's word; WATCHER: the watcher's word */
+    uint64_t name;  /* monitored by this name (an atom's word) or 0 */
+    struct cop__fragment *tag; /* MONITOR: custom tag, a fragment whose body[0] is the term */
+    uint32_t mine, theirs;     /* LINK: the ids */
+    uint8_t kind;
+    uint8_t alias; /* cop_alias_mode; COP__ALIAS_REPLY for alias([:reply]) */
+};
+enum { COP__ALIAS_REPLY = 16 };
+struct cop__reltab {
+    struct cop__rel *rels;
+    uint32_t count, cap; /* cap <= 8: a plain list; above: a hash with linear probing */
+};
+struct cop__rel *cop__rel_find(const struct cop__reltab *tab, uint64_t key);
+struct cop__rel *cop__rel_add(struct cop__reltab *tab, uint64_t key, enum cop__rel_kind kind);
+void cop__rel_remove(struct cop__reltab *tab, struct cop__rel *rel);
+/* for (i = 0; (rel = cop__rel_at(tab, &i)) != NULL;) */
+struct cop__rel *cop__rel_at(const struct cop__reltab *tab, uint32_t *cursor);
+void cop__rel_clear(struct cop__reltab *tab);
+
+/* ---- timers ---------------------------------------------------------------------------------------- */
+
+struct cop__timer {
+    struct cop__timer *next, *prev; /* in a wheel's list; NULL when not armed */
+    int64_t due_ms;
+    struct cop__wheel *wheel;
+    struct cop_ctx *waiter; /* a process's own wait: gets SIG_WAKE with `seq` */
+    uint32_t seq;
+    uint8_t level, index;
+};
+struct cop__wheel;
+struct cop__wheel *cop__wheel_new(int64_t now_ms);
+void cop__wheel_free(struct cop__wheel *wheel);
+void cop__wheel_arm(struct cop__wheel *wheel, struct cop__timer *timer, int64_t due_ms);
+/* True if it was armed; after it the timer will not fire. */
+bool cop__timer_disarm(struct cop__timer *timer);
+/* Fires what is due. Any thread, one at a time per wheel. */
+void cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms);
+/* A lower bound of the next deadline, INT64_MAX if none. */
+int64_t cop__wheel_next_ms(struct cop__wheel *wheel);
+void cop__public_timer_fire(struct cop__timer *timer);
+void cop__public_timers_init(void);
+void cop__public_timers_free(void);
+
+/* ---- stacks ------------------------------------------------------------------------------------------ */
+
+enum { COP__SMALL_NURSERY = 160, COP__BIG_NURSERY = 2048 }; /* words */
+
+struct cop__stack {
+    cop__context context;       /* where to go on, when its process waits */
+    struct cop__fiber fiber;
+    struct cop__stack *next;    /* in a pool */
+    uint64_t base_jump[25];     /* the loop frame at its base */
+    char *low;                  /* lowest usable byte; the guard page lies below */
+    char *map;                  /* the mapping with the guard, when it is of a special size */
+    size_t size;                /* usable bytes from low up to this struct */
+    size_t map_size;            /* 0: it belongs to a slab */
+    uint64_t nursery[COP__SMALL_NURSERY];
+};
+struct cop__sched;
+struct cop__worker;
+struct cop__stack *cop__stack_take(struct cop__sched *sched, size_t size);
+void cop__stack_give(struct cop__sched *sched, struct cop__stack *stack);
+void cop__stacks_init(size_t default_size);
+void cop__stacks_flush(struct cop__sched *sched); /* the scheduler's cache, back to the common pool */
+void cop__stacks_free(void);
+uint64_t *cop__nursery_take(struct cop__sched *sched);
+void cop__nursery_give(struct cop__sched *sched, uint64_t *nursery);
+
+/* ---- processes ------------------------------------------------------------------------------------------ */
+
+enum cop__life { LIFE_START, LIFE_RAW, LIFE_CALLBACK, LIFE_HIBERNATED, LIFE_EXITING };
+enum cop__where { WHERE_WAITING, WHERE_RUNNABLE, WHERE_RUNNING };
+enum cop__proc_kind { KIND_PROCESS, KIND_PORT, KIND_HOST };
+
+/* How a step came back to its loop frame (values of the jump). */
+enum { BACK_SAVED = 0, BACK_EXIT = 1, BACK_BECOME = 2, BACK_FAULT = 3, BACK_ZOMBIE = 4 };
+
+struct cop__owned {
+    struct cop__owned *next, *prev;
+    void *object;              /* NULL: a block of cop_alloc, which follows this header */
+    void (*release)(void *);   /* of cop_own */
+    void (*defer)(cop_ctx *, void *);
+    size_t size;
+};
+
+/* What few processes need, allocated when they do. */
+struct cop__extra {
+    struct cop__owned *owned;
+    const char *name_hint;
+    cop_term exit_term;      /* pending exit: its reason, in exit_env */
+    struct cop__env *exit_env;
+    size_t owned_bytes;
+    size_t max_heap_words;
+    size_t min_heap_words;
+    size_t stack_size;
+    bool no_kill, no_log, off_heap;
+    void (*port_stop)(cop_ctx *, void *, cop_term);
+};
+
+struct cop_ctx {
+    struct cop__heap heap; /* first: src/term finds it there */
+    cop_term pid;
+    struct cop__slot *slot;
+    struct cop__worker *worker; /* the one that runs it now */
+    struct cop__sched *home;    /* where it ran last */
+    struct cop_ctx *run_next;   /* in a run queue's list */
+    struct cop__stack *stack;   /* with frames on it; or the loop's, while it runs */
+    struct cop__try *tries;
+    uint64_t *nursery;          /* a big one, when it holds one */
+
+    struct cop__env *queue, **queue_end;
+    struct cop__env **mark; /* where the scan for mark_ref starts */
+    uint64_t mark_ref;
+
+    union {
+        cop_entry entry;
+        const cop_callbacks *callbacks;
+        const struct cop__port_ops *port;
+    } does;
+    cop_entry first_entry;
+    void *state;
+    cop_term arg; /* START, HIBERNATED: the entry's argument; kept alive by arg_env or the heap */
+    struct cop__env *arg_env;
+    cop_term *keep[2];
+    uint32_t keep_count[2];
+    cop_term dictionary; /* a map or COP_NONE */
+    cop_term leader;
+    cop_term parent;
+    struct cop__reltab rels;
+    struct cop__timer timer; /* of receive, sleep and the idle timeout */
+    struct cop__extra *extra;
+    struct cop__bound *bound;
+    uint64_t reductions;
+    int64_t idle_due; /* ms; INT64_MAX: no idle timeout */
+    uint32_t queue_len;
+    uint32_t wait_seq;
+    uint32_t link_ids;
+    int32_t budget;
+    uint32_t state_size;
+    uint8_t kind, life, where, priority;
+    bool trap_exit, exiting, zombie, idle_armed, idle_fired, woken, hibernate_asked, has_frames;
+    bool pending_exit, exiting_alone;
+};
+
+struct cop__extra *cop__extra_of(cop_ctx *p);
+
+/* ---- schedulers and workers ---------------------------------------------------------------------------- */
+
+enum { COP__RING = 512, COP__BUDGET = 4000, COP__MESSAGES = 64, COP__MAX_SCHEDS = 256 };
+
+struct cop__list {
+    struct cop_ctx *head, **tail;
+    uint32_t count; /* atomic for readers without the lock */
+};
+
+struct cop__sched {
+    /* the ring: the owner pushes at tail; the owner and thieves pop at head */
+    uint32_t head __attribute__((aligned(64)));
+    uint32_t tail __attribute__((aligned(64)));
+    struct cop_ctx *ring[COP__RING];
+    struct cop_ctx *next; /* next in line: woken by what runs now; atomic */
+    struct cop__list overflow, urgent[2], low; /* urgent: max, high; under lock */
+    struct cop__lock lock;
+    struct cop_ctx *remote __attribute__((aligned(64))); /* pushed by other threads; atomic stack */
+    uint32_t asleep; /* futex word: 1 while its worker sleeps */
+    uint32_t picks;
+    uint32_t in_a_row; /* how often `next` was taken without the ring's turn */
+    int64_t backlog_since;
+    uint32_t backlog_tail;
+    struct cop__wheel *wheel;
+    int64_t now_ns;
+    struct cop__worker *worker; /* who carries it; atomic */
+    struct cop__stack *stacks;
+    uint64_t *nurseries;
+    uint32_t stack_count, nursery_count, slot_count;
+    uint32_t slots[64];
+    uint64_t random[4];
+    int index;
+};
+
+enum cop__duty { DUTY_NONE, DUTY_PARK, DUTY_REQUEUE, DUTY_RECYCLE };
+
+struct cop__worker {
+    /* Written by the worker with plain stores, read by the monitor after a membarrier. */
+    uint32_t in_runtime; /* atomic, relaxed: see cop__set_in_runtime */
+    uint32_t attention;  /* atomic; set by the monitor under lock: come through the slow path */
+    uint64_t steps;              /* atomic: counts steps begun */
+    struct cop_ctx *current;     /* atomic for the monitor */
+    struct cop__sched *sched;    /* NULL once it was handed to another worker */
+    struct cop__stack *stack;    /* that the thread stands on */
+    struct cop_ctx *preselected;
+    enum cop__duty duty;
+    struct cop_ctx *duty_proc;
+    struct cop__stack *duty_stack;
+    struct cop__lock lock;
+    /* fault report, written by the handler */
+    struct cop__fault fault;
+    uintptr_t fault_pcs[32];
+    size_t fault_depth;
+    /* the monitor's notes */
+    uint64_t seen_steps;
+    int64_t seen_since_ns;
+    bool detached; /* the monitor took its scheduler away in the middle of a step */
+    struct cop__worker *next_idle;
+    uint32_t wake; /* futex word for idle workers */
+    pthread_t thread;
+    cop__context thread_context;
+    struct cop__fiber thread_fiber;
+    uint64_t thread_jump[25]; /* base for steps that run on the thread's own stack */
+    int id;
+    bool is_pseudo; /* host thread or bound: has no loop */
+    struct cop__worker *all_next;
+};
+
+struct cop__node {
+    bool running, stopping, ended, sim, fault_aborts;
+    uint32_t sched_count;
+    struct cop__sched *scheds[COP__MAX_SCHEDS];
+    struct cop__slot *slots;
+    size_t max_slots;
+    uint32_t slot_top; /* atomic */
+    struct cop__lock slot_lock;
+    uint32_t free_slots; /* index + 1 of the first, under slot_lock */
+    uint64_t live;   /* atomic: processes and ports alive */
+    uint64_t ports;  /* atomic: of these, ports */
+    uint32_t spinning, sleeping; /* atomic counts of workers */
+    int64_t slice_ns;
+    size_t stack_size;
+    int64_t sim_now_ns;
+    uint64_t sim_random[4];
+    uint32_t tick; /* futex of waiters for process count */
+};
+extern struct cop__node cop__node;
+
+struct cop__worker *cop__worker_self(void); /* noinline; NULL on foreign threads */
+
+/* Into and out of the run-time. Between, the monitor leaves the worker alone. */
+void cop__attention(cop_ctx *p);
+static inline void cop__set_in_runtime(struct cop__worker *w, uint32_t yes) {
+    __atomic_store_n(&w->in_runtime, yes, __ATOMIC_RELEASE);
+}
+static inline void cop__enter(cop_ctx *p) {
+    struct cop__worker *w = p->worker;
+    cop__set_in_runtime(w, 1);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (__builtin_expect(__atomic_load_n(&w->attention, __ATOMIC_RELAXED) != 0, 0))
+        cop__attention(p);
+}
+static inline void cop__leave(cop_ctx *p) {
+    atomic_signal_fence(memory_order_seq_cst);
+    cop__set_in_runtime(p->worker, 0);
+}
+
+/* Makes a runnable process known to a scheduler. The caller has un-parked or created it. */
+void cop__schedule(struct cop__worker *w, cop_ctx *p);
+/* Pops the next process for this worker without waiting; NULL if there is none. */
+cop_ctx *cop__sched_pick(struct cop__worker *w);
+void cop__sched_push(struct cop__sched *s, cop_ctx *p, bool next_in_line);
+void cop__sched_wake(struct cop__sched *s);
+void cop__sched_wake_one(struct cop__sched *busy);
+int cop__scheds_start(int count);
+void cop__scheds_free(void);
+bool cop__sched_has_work(struct cop__sched *s);
+void cop__worker_set_self(struct cop__worker *w);
+struct cop__worker *cop__workers_all(void);
+bool cop__workers_stop(void);
+void cop__worker_idle(struct cop__worker *w); /* no work: spin, then sleep */
+void cop__worker_park_without_sched(struct cop__worker *w);
+void cop__worker_carry(struct cop__sched *s); /* a worker, new or idle, for this scheduler */
+void cop__monitor_start(void);
+void cop__monitor_stop(void);
+void cop__monitor_poke(void);
+
+int64_t cop__now_ns(void);
+static inline int64_t cop__now_ms(void) { return cop__now_ns() / 1000000; }
+
+/* ---- running ----------------------------------------------------------------------------------------- */
+
+void cop__loop(void *unused); /* the entry of a fresh stack */
+/* Waits until something is in the inbox; on the process's own stack, in the run-time. */
+void cop__wait(cop_ctx *p);
+/* Lets others run, staying runnable. */
+void cop__requeue(cop_ctx *p);
+void cop__after_switch(void);
+/* Back to the loop frame at the base of the stack. */
+_Noreturn void cop__back(cop_ctx *p, int how);
+/* Runs one turn of a process that has no frames, on the stack the caller stands on. */
+void cop__turn(struct cop__worker *w, cop_ctx *p);
+/* Between callbacks: gives the young memory back. */
+void cop__tidy(cop_ctx *p, bool full);
+/* The process is over: `reason` lives on its heap. Frees it. */
+void cop__die(cop_ctx *p, cop_term reason);
+/* The part of dying that others see; also done by the monitor for one that does not come. */
+void cop__die_in_public(cop_ctx *p, cop_term reason);
+void cop__proc_free(cop_ctx *p);
+static inline bool cop__spend(cop_ctx *p, int n) {
+    p->reductions += (uint64_t)n;
+    return (p->budget -= n) < 0;
+}
+
+/* ---- signals -------------------------------------------------------------------------------------------- */
+
+struct cop__slot *cop__slot_of(cop_term id); /* of a local pid, port or reference; NULL if out of range */
+/* Delivers; takes the envelope. What the dead cannot take is answered. w may be NULL. */
+void cop__deliver(struct cop__worker *w, struct cop__env *env);
+/* Opens the box: messages to the queue, all else handled. True if anything came. */
+bool cop__take_in(cop_ctx *p);
+/* An envelope for somebody who has gone. */
+void cop__dead_letter(struct cop__worker *w, struct cop__env *env);
+/* If an exit was taken in, leaves for the base. */
+void cop__check_exit(cop_ctx *p);
+void cop__queue_remove(cop_ctx *p, struct cop__env **at);
+void cop__queue_append(cop_ctx *p, struct cop__env *env);
+/* The queue's message becomes the process's: valid until the next collection. */
+cop_term cop__adopt(cop_ctx *p, struct cop__env *env);
+cop_term cop__exit_tuple(cop_ctx *ctx, cop_term from, cop_term reason);
+cop_ref cop__ref_next(cop_ctx *p);
+/* A copied tag of a monitor: body[0] is the term. */
+struct cop__fragment *cop__tag_fragment(cop_term tag);
+/* An info answer, built on `ctx`'s heap about p. */
+cop_term cop__info_item(cop_ctx *ctx, cop_ctx *p, cop_atom item);
+bool cop__info_known(cop_atom item);
+
+/* ---- the rest --------------------------------------------------------------------------------------------- */
+
+cop_ctx *cop__proc_new(cop_ctx *parent, struct cop__worker *w, enum cop__proc_kind kind);
+void cop__slot_give(struct cop__worker *w, struct cop__slot *slot);
+void cop__names_init(void);
+void cop__names_free(void);
+void cop__name_forget(struct cop__slot *slot);
+cop_term cop__name_lookup(cop_term atom);
+void cop__owned_release(cop_ctx *p);
+void cop__fault_init(void);
+cop_term cop__fault_reason(cop_ctx *p, struct cop__worker *w);
+cop_term cop__stacktrace(cop_ctx *p, const uintptr_t *pcs, size_t count);
+void cop__report_error(cop_ctx *p, cop_term reason);
+void cop__bound_push(struct cop__bound *bound, cop_ctx *p);
+void cop__run_stop_hooks(void);
+void cop__host_end(cop_ctx *p, cop_term reason);
+_Noreturn void cop__badarg(cop_ctx *p);
+bool cop__is_local_pid(cop_term t);
+static inline bool cop__is_local_ref(cop_term t) { return (t.w & 63) == COP__TAG_REF; }
+static inline bool cop__is_local_port(cop_term t) { return (t.w & 63) == COP__TAG_PORT; }
+
+/* A scratch heap for terms that leave at once by a copy. */
+struct cop__scratch {
+    struct cop__heap heap;
+    uint64_t words[64];
+};
+static inline cop_ctx *cop__scratch_open(struct cop__scratch *s) {
+    cop__heap_init(&s->heap);
+    cop__heap_lend(&s->heap, s->words, 64);
+    return (cop_ctx *)&s->heap;
+}
+static inline void cop__scratch_close(struct cop__scratch *s) { cop__heap_reset(&s->heap); }
+
+#endif

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The public calls of a process about itself and others: spawn, send, links, monitors, aliases,
+ * flags, dictionary, state. Each goes into the run-time (cop__enter) and out again; what raises does
+ * so from inside, and the jump to the loop frame leaves in_runtime set as the loop wants it.
+ *
+ * Threads: the caller's process's runner.
+ */
+#include "proc/proc.h"
+
+bool cop__is_local_pid(cop_term t) { return (t.w & 15) == COP__TAG_PID; }
+
+_Noreturn void cop__badarg(cop_ctx *p) { cop__error(p, cop_a(badarg).t); }
+
+/* ---- spawning ---------------------------------------------------------------------------------- */
+
+static void apply_spawn_opts(cop_ctx *child, const cop_spawn_opts *o) {
+    child->priority = (uint8_t)o->priority;
+    if (o->fullsweep_after != 0)
+        child->heap.fullsweep_after =
+            o->fullsweep_after == COP_ZERO ? 0 : (uint32_t)o->fullsweep_after;
+    if (o->max_heap_words || o->min_heap_words || o->stack_size || o->name_hint
+        || o->message_queue_off_heap) {
+        struct cop__extra *extra = cop__extra_of(child);
+        extra->max_heap_words = o->max_heap_words;
+        extra->min_heap_words = o->min_heap_words;
+        extra->stack_size = o->stack_size;
+        extra->name_hint = o->name_hint;
+        extra->no_kill = o->max_heap_no_kill;
+        extra->no_log = o->max_heap_no_log;
+        extra->off_heap = o->message_queue_off_heap;
+    }
+}
+
+static uint32_t next_link_id(cop_ctx *p) {
+    if (++p->link_ids == 0)
+        p->link_ids = 1;
+    return p->link_ids;
+}
+
+static void link_at_birth(cop_ctx *parent, cop_ctx *child) {
+    uint32_t id = next_link_id(parent);
+    cop__rel_add(&parent->rels, child->pid.w, REL_LINK)->mine = id;
+    cop__rel_add(&child->rels, parent->pid.w, REL_LINK)->theirs = id;
+}
+
+static cop_ref monitor_at_birth(cop_ctx *parent, cop_ctx *child, const cop_spawn_opts *o) {
+    cop_ref ref = cop__ref_next(parent);
+    struct cop__rel *rel = cop__rel_add(&parent->rels, ref.t.w, REL_MONITOR);
+    rel->other = child->pid.w;
+    rel->alias = (uint8_t)o->monitor_alias;
+    if (!cop_is_none(o->monitor_tag))
+        rel->tag = cop__tag_fragment(o->monitor_tag);
+    cop__rel_add(&child->rels, ref.t.w, REL_WATCHER)->other = parent->pid.w;
+    return ref;
+}
+
+static bool spawn_opts_are_good(const cop_spawn_opts *o) {
+    return (unsigned)o->priority <= COP_PRIORITY_MAX
+           && (o->fullsweep_after >= 0 || o->fullsweep_after == COP_ZERO)
+           && (o->max_heap_words == 0 || o->max_heap_words >= o->min_heap_words)
+           && (unsigned)o->monitor_alias <= COP_ALIAS_REPLY_DEMONITOR;
+}
+
+static cop_spawned spawn(cop_ctx *p, cop_entry entry, cop_term arg, const cop_spawn_opts *o) {
+    static const cop_spawn_opts none;
+    if (o == NULL)
+        o = &none;
+    if (entry == NULL || !spawn_opts_are_good(o))
+        cop__badarg(p);
+    cop_ctx *child = cop__proc_new(p, p->worker, KIND_PROCESS);
+    if (child == NULL)
+        cop__error(p, cop_a(system_limit).t);
+    child->does.entry = child->first_entry = entry;
+    child->life = LIFE_START;
+    if (cop_is_immediate(arg) || cop_is_none(arg)) {
+        child->arg = cop_is_none(arg) ? cop_a(undefined).t : arg;
+    } else {
+        child->arg_env = cop__env_new(SIG_MESSAGE, child->pid, p->pid, arg);
+        child->arg = child->arg_env->term;
+    }
+    if (o != &none)
+        apply_spawn_opts(child, o);
+    cop_spawned result = { .pid = { child->pid } };
+    if (o->link)
+        link_at_birth(p, child);
+    if (o->monitor || o->monitor_alias != COP_ALIAS_NONE || !cop_is_none(o->monitor_tag))
+        result.ref = monitor_at_birth(p, child, o);
+    child->where = WHERE_RUNNABLE;
+    if (p->worker->sched != NULL)
+        cop__sched_push(p->worker->sched, child, false);
+    else
+        cop__schedule(p->worker, child);
+    if (cop__spend(p, 20))
+        cop__requeue(p);
+    return result;
+}
+
+cop_spawned cop_process_spawn(cop_ctx *ctx, cop_entry entry, cop_term arg,
+                              const cop_spawn_opts *opts) {
+    cop__enter(ctx);
+    cop_spawned result = spawn(ctx, entry, arg, opts);
+    cop__leave(ctx);
+    return result;
+}
+
+cop_pid cop_spawn(cop_ctx *ctx, cop_entry entry, cop_term arg) {
+    return cop_process_spawn(ctx, entry, arg, NULL).pid;
+}
+
+cop_pid cop_spawn_link(cop_ctx *ctx, cop_entry entry, cop_term arg) {
+    static const cop_spawn_opts link = { .link = true };
+    return cop_process_spawn(ctx, entry, arg, &link).pid;
+}
+
+cop_spawned cop_spawn_monitor(cop_ctx *ctx, cop_entry entry, cop_term arg) {
+    static const cop_spawn_opts monitor = { .monitor = true };
+    return cop_process_spawn(ctx, entry, arg, &monitor);
+}
+
+cop_pid cop_self(cop_ctx *ctx) { return (cop_pid){ ctx->pid }; }
+
+cop_ref cop__ref_next(cop_ctx *p) {
+    uint64_t counter = ++p->slot->ref_counter & ((UINT64_C(1) << 34) - 1);
+    cop_ref ref = { cop__ref_make(p->slot->index, counter) };
+    /* After 17,179,869,184 references the counter has come round: step over what is in use. */
+    if (__builtin_expect(p->slot->ref_counter >> 34 != 0, 0))
+        while (cop__rel_find(&p->rels, ref.t.w) != NULL)
+            ref.t = cop__ref_make(p->slot->index,
+                                  ++p->slot->ref_counter & ((UINT64_C(1) << 34) - 1));
+    p->mark = p->queue_end;
+    p->mark_ref = ref.t.w;
+    return ref;
+}
+
+cop_ref cop_make_ref(cop_ctx *ctx) {
+    cop__enter(ctx);
+    cop_ref ref = cop__ref_next(ctx);
+    cop__leave(ctx);
+    return ref;
+}
+
+/* ---- sending ------------------------------------------------------------------------------------- */
+
+/* The address behind {name, node}; COP_NONE if nobody. Another shape raises. */
+static cop_term resolve_tuple(cop_ctx *p, cop_term dest) {
+    cop_atom name, node;
+    if (!cop_match_tuple(dest, &name, &node))
+        cop__badarg(p);
+    return node.t.w == cop_as("nonode@nohost").t.w ? cop__name_lookup(name.t) : COP_NONE;
+}
+
+cop_term cop__send(cop_ctx *ctx, cop_term dest, cop_term message) {
+    cop__enter(ctx);
+    enum cop__signal kind = SIG_MESSAGE;
+    if (cop_is_atom(dest)) {
+        dest = cop__name_lookup(dest);
+        if (cop_is_none(dest))
+            cop__badarg(ctx);
+    } else if (cop__is_local_ref(dest)) {
+        kind = SIG_ALIAS;
+    } else if (!cop__is_local_pid(dest) && !cop__is_local_port(dest)) {
+        if (cop_is_pid(dest) || cop_is_ref(dest) || cop_is_port(dest))
+            dest = COP_NONE; /* of a node that is not there */
+        else
+            dest = resolve_tuple(ctx, dest);
+    }
+    if (!cop_is_none(dest))
+        cop__deliver(ctx->worker, cop__env_new(kind, dest, ctx->pid, message));
+    if (cop__spend(ctx, 1))
+        cop__requeue(ctx);
+    cop__leave(ctx);
+    return message;
+}
+
+/* ---- exit signals ---------------------------------------------------------------------------------- */
+
+void cop__process_exit(cop_ctx *ctx, cop_term dest, cop_term reason) {
+    cop__enter(ctx);
+    if (!cop__is_local_pid(dest) && !cop__is_local_port(dest)) {
+        if (!cop_is_pid(dest) && !cop_is_port(dest))
+            cop__badarg(ctx);
+        cop__leave(ctx);
+        return;
+    }
+    cop_term tuple = cop__exit_tuple(ctx, ctx->pid, reason);
+    cop__deliver(ctx->worker, cop__env_new(SIG_EXIT, dest, ctx->pid, tuple));
+    if (dest.w == ctx->pid.w) { /* to oneself it works at once */
+        cop__take_in(ctx);
+        cop__check_exit(ctx);
+    }
+    cop__leave(ctx);
+}
+
+/* ---- links ------------------------------------------------------------------------------------------ */
+
+static bool is_here(cop_term id) {
+    struct cop__slot *slot = cop__slot_of(id);
+    return slot != NULL && __atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE) == id.w;
+}
+
+void cop__process_link(cop_ctx *ctx, cop_term dest) {
+    cop__enter(ctx);
+    if (!cop__is_local_pid(dest) && !cop__is_local_port(dest))
+        cop__badarg(ctx);
+    if (dest.w != ctx->pid.w && cop__rel_find(&ctx->rels, dest.w) == NULL) {
+        if (!is_here(dest) && !ctx->trap_exit)
+            cop__error(ctx, cop_a(noproc).t);
+        uint32_t id = next_link_id(ctx);
+        cop__rel_add(&ctx->rels, dest.w, REL_LINK)->mine = id;
+        struct cop__env *env = cop__env_raw(SIG_LINK, dest, ctx->pid, 0);
+        env->id = id;
+        cop__deliver(ctx->worker, env);
+    }
+    cop__leave(ctx);
+}
+
+void cop__process_unlink(cop_ctx *ctx, cop_term dest) {
+    cop__enter(ctx);
+    if (!cop__is_local_pid(dest) && !cop__is_local_port(dest))
+        cop__badarg(ctx);
+    struct cop__rel *rel = cop__rel_find(&ctx->rels, dest.w);
+    if (rel != NULL) {
+        struct cop__env *env = cop__env_raw(SIG_UNLINK, dest, ctx->pid, 0);
+        env->id = rel->mine != 0 ? rel->mine : rel->theirs;
+        env->flag = rel->mine != 0 ? COP__ID_MINE : 0;
+        cop__rel_remove(&ctx->rels, rel);
+        cop__deliver(ctx->worker, env);
+    }
+    cop__leave(ctx);
+}
+
+/* ---- monitors ----------------------------------------------------------------------------------------- */
+
+struct cop__fragment *cop__tag_fragment(cop_term tag) {
+    size_t words = cop_is_immediate(tag) ? 0 : cop__term_words(tag);
+    struct cop__fragment *frag = cop__malloc(sizeof *frag + (words + 1) * sizeof(uint64_t));
+    *frag = (struct cop__fragment){ .words = (uint32_t)words + 1 };
+    uint64_t *hp = frag->body + 1;
+    cop_term copy = words == 0 ? tag : cop__term_copy(tag, &hp, &frag->offheap);
+    frag->body[0] = copy.w;
+    return frag;
+}
+
+/* Whom does the item mean? *name is its atom's word when it was given by name. */
+static cop_term monitor_target(cop_ctx *ctx, cop_term item, uint64_t *name) {
+    *name = 0;
+    if (cop_is_atom(item)) {
+        *name = item.w;
+        return cop__name_lookup(item);
+    }
+    if (cop_is_tuple(item)) {
+        cop_atom n, node;
+        if (!cop_match_tuple(item, &n, &node) || node.t.w != cop_as("nonode@nohost").t.w)
+            cop__badarg(ctx);
+        *name = n.t.w;
+        return cop__name_lookup(n.t);
+    }
+    if (!cop__is_local_pid(item) && !cop__is_local_port(item))
+        cop__badarg(ctx);
+    return item;
+}
+
+/* Nobody has that name: the down message comes at once. */
+static void down_for_name(cop_ctx *ctx, cop_ref ref, uint64_t name) {
+    struct cop__scratch scratch;
+    cop_ctx *c = cop__scratch_open(&scratch);
+    cop_term object = cop_tuple(c, (cop_term){ name }, cop_as("nonode@nohost"));
+    cop_term down = cop_tuple(c, cop_as("DOWN"), ref, cop_a(process), object, cop_a(noproc));
+    struct cop__env *env = cop__env_new(SIG_DOWN, ctx->pid, ctx->pid, down);
+    cop__scratch_close(&scratch);
+    cop__deliver(ctx->worker, env);
+}
+
+cop_ref cop__process_monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts *opts) {
+    cop__enter(ctx);
+    uint64_t name;
+    cop_term target = monitor_target(ctx, item, &name);
+    cop_ref ref = cop__ref_next(ctx);
+    if (target.w == ctx->pid.w && opts == NULL) { /* never fires */
+        cop__leave(ctx);
+        return ref;
+    }
+    struct cop__rel *rel = cop__rel_add(&ctx->rels, ref.t.w, REL_MONITOR);
+    rel->other = target.w;
+    rel->name = name;
+    if (opts != NULL) {
+        rel->alias = (uint8_t)opts->alias;
+        if (!cop_is_none(opts->tag))
+            rel->tag = cop__tag_fragment(opts->tag);
+    }
+    if (cop_is_none(target)) {
+        down_for_name(ctx, ref, name);
+    } else if (target.w != ctx->pid.w) {
+        struct cop__env *env = cop__env_raw(SIG_MONITOR, target, ctx->pid, 2);
+        env->frag.body[0] = ref.t.w;
+        env->frag.body[1] = name == 0 ? COP__TAG_NIL : name;
+        env->term = (cop_term){ (uint64_t)(uintptr_t)env->frag.body | 1 };
+        cop__deliver(ctx->worker, env);
+    }
+    cop__spend(ctx, 1);
+    cop__leave(ctx);
+    return ref;
+}
+
+static bool is_down_for(const struct cop__env *env, cop_ref ref) {
+    return env->kind == SIG_DOWN && cop_elem(env->term, 1).w == ref.t.w;
+}
+
+static void flush_down(cop_ctx *ctx, cop_ref ref) {
+    for (struct cop__env **at = &ctx->queue; *at != NULL; at = &(*at)->next) {
+        struct cop__env *env = *at;
+        if (is_down_for(env, ref)) {
+            cop__queue_remove(ctx, at);
+            cop__env_free(env);
+            return;
+        }
+    }
+}
+
+bool cop_process_demonitor(cop_ctx *ctx, cop_ref ref, int flags) {
+    cop__enter(ctx);
+    if (!cop__is_local_ref(ref.t))
+        cop__badarg(ctx);
+    struct cop__rel *rel = cop__rel_find(&ctx->rels, ref.t.w);
+    bool found = rel != NULL && rel->kind == REL_MONITOR;
+    if (found) {
+        if (rel->other != 0)
+            cop__deliver(ctx->worker, cop__env_new(SIG_DEMONITOR, (cop_term){ rel->other },
+                                                   ctx->pid, ref.t));
+        if (rel->alias == COP_ALIAS_EXPLICIT_UNALIAS) {
+            rel->kind = REL_ALIAS;
+            rel->other = 0;
+        } else {
+            cop__rel_remove(&ctx->rels, rel);
+        }
+    } else if (flags & COP_DEMONITOR_FLUSH) {
+        cop__take_in(ctx);
+        cop__check_exit(ctx);
+        flush_down(ctx, ref);
+    }
+    cop__leave(ctx);
+    return flags & COP_DEMONITOR_INFO ? found : true;
+}
+
+cop_ref cop_process_alias(cop_ctx *ctx, bool reply) {
+    cop__enter(ctx);
+    cop_ref ref = cop__ref_next(ctx);
+    struct cop__rel *rel = cop__rel_add(&ctx->rels, ref.t.w, REL_ALIAS);
+    rel->alias = reply ? COP__ALIAS_REPLY : COP_ALIAS_EXPLICIT_UNALIAS;
+    cop__leave(ctx);
+    return ref;
+}
+
+bool cop_process_unalias(cop_ctx *ctx, cop_ref alias) {
+    cop__enter(ctx);
+    if (!cop__is_local_ref(alias.t))
+        cop__badarg(ctx);
+    struct cop__rel *rel = cop__rel_find(&ctx->rels, alias.t.w);
+    bool active = rel != NULL && rel->alias != COP_ALIAS_NONE;
+    if (active && rel->kind == REL_ALIAS)
+        cop__rel_remove(&ctx->rels, rel);
+    else if (active)
+        rel->alias = COP_ALIAS_NONE; /* the monitor goes on */
+    cop__leave(ctx);
+    return active;
+}
+
+/* ---- flags, dictionary, state --------------------------------------------------------------------------- */
+
+bool cop_process_trap_exit(cop_ctx *ctx, bool on) {
+    cop__enter(ctx);
+    /* A signal that came before the flag was turned takes its effect by the old value. */
+    cop__take_in(ctx);
+    cop__check_exit(ctx);
+    bool old = ctx->trap_exit;
+    ctx->trap_exit = on;
+    cop__leave(ctx);
+    return old;
+}
+
+cop_priority cop_process_set_priority(cop_ctx *ctx, cop_priority priority) {
+    if ((unsigned)priority > COP_PRIORITY_MAX)
+        cop__badarg(ctx);
+    cop_priority old = (cop_priority)ctx->priority;
+    ctx->priority = (uint8_t)priority;
+    return old;
+}
+
+cop_term cop_process_get(cop_ctx *ctx, cop_term key) {
+    cop_term value;
+    return !cop_is_none(ctx->dictionary) && cop_map_get(ctx->dictionary, key, &value) ? value
+                                                                                      : COP_NONE;
+}
+
+cop_term cop_process_put(cop_ctx *ctx, cop_term key, cop_term value) {
+    cop_term old = cop_process_get(ctx, key);
+    ctx->dictionary = cop_is_none(ctx->dictionary)
+                          ? cop_map(ctx, key, value)
+                          : cop_map_put(ctx, ctx->dictionary, key, value);
+    return old;
+}
+
+cop_term cop_process_delete(cop_ctx *ctx, cop_term key) {
+    cop_term old = cop_process_get(ctx, key);
+    if (!cop_is_none(old)) {
+        ctx->dictionary = cop_map_remove(ctx, ctx->dictionary, key);
+        if (cop_map_size(ctx->dictionary) == 0)
+            ctx->dictionary = COP_NONE;
+    }
+    return old;
+}
+
+cop_term cop_process_dictionary(cop_ctx *ctx) {
+    return cop_is_none(ctx->dictionary) ? COP_NIL : cop_map_to_list(ctx, ctx->dictionary);
+}
+
+cop_pid cop_process_group_leader(cop_ctx *ctx) { return (cop_pid){ ctx->leader }; }
+cop_pid cop_process_parent(cop_ctx *ctx) { return (cop_pid){ ctx->parent }; }
+
+bool cop_process_set_group_leader(cop_ctx *ctx, cop_pid pid, cop_pid leader) {
+    cop__enter(ctx);
+    bool alive = cop__is_local_pid(pid.t) && is_here(pid.t);
+    if (pid.t.w == ctx->pid.w)
+        ctx->leader = leader.t;
+    else if (alive)
+        cop__deliver(ctx->worker, cop__env_new(SIG_LEADER, pid.t, ctx->pid, leader.t));
+    cop__leave(ctx);
+    return alive;
+}
+
+void *cop_process_state(cop_ctx *ctx, size_t size) {
+    cop__enter(ctx);
+    cop__free(ctx->state);
+    ctx->state = cop__calloc(1, size == 0 ? 1 : size);
+    ctx->state_size = (uint32_t)size;
+    cop__leave(ctx);
+    return ctx->state;
+}
+
+void cop_process_keep(cop_ctx *ctx, unsigned index, cop_term *first, size_t count) {
+    if (index > 1 || count > UINT32_MAX)
+        cop__badarg(ctx);
+    ctx->keep[index] = first;
+    ctx->keep_count[index] = (uint32_t)count;
+}
+
+_Noreturn void cop_become(cop_ctx *ctx, const cop_callbacks *callbacks, void *state) {
+    cop__enter(ctx);
+    COP_ASSERT(ctx->kind == KIND_PROCESS);
+    ctx->does.callbacks = callbacks;
+    ctx->life = LIFE_CALLBACK;
+    ctx->arg = COP_NONE;
+    if (ctx->arg_env != NULL) { /* the argument may still be in what the state holds */
+        cop__heap_adopt(&ctx->heap, &ctx->arg_env->frag);
+        ctx->arg_env = NULL;
+    }
+    (void)state;
+    COP_ASSERT(state == ctx->state || state == NULL);
+    cop__back(ctx, BACK_BECOME);
+}
+
+_Noreturn void cop_process_hibernate(cop_ctx *ctx, cop_entry entry, cop_term arg) {
+    cop__enter(ctx);
+    COP_ASSERT(ctx->kind == KIND_PROCESS);
+    ctx->does.entry = entry;
+    ctx->life = LIFE_HIBERNATED;
+    ctx->arg = cop_is_none(arg) ? cop_a(undefined).t : arg;
+    if (ctx->arg_env != NULL) {
+        cop__heap_adopt(&ctx->heap, &ctx->arg_env->frag);
+        ctx->arg_env = NULL;
+    }
+    cop__back(ctx, BACK_BECOME);
+}
+
+void cop_process_hibernate_after_callback(cop_ctx *ctx) { ctx->hibernate_asked = true; }
+
+void cop_process_idle_timeout(cop_ctx *ctx, int64_t ms) {
+    cop__enter(ctx);
+    if (ms < 0)
+        cop__badarg(ctx);
+    cop__timer_disarm(&ctx->timer);
+    ctx->wait_seq++;
+    if (ms == COP_INFINITY)
+        ctx->idle_due = INT64_MAX;
+    else if (ms == 0)
+        ctx->idle_due = INT64_MIN; /* due at once, unless a message waits */
+    else
+        ctx->idle_due = (cop__now_ns() + 999999) / 1000000 + ms;
+    cop__leave(ctx);
+}
+
+void cop_bump_reductions(cop_ctx *ctx, int64_t n) {
+    cop__enter(ctx);
+    if (cop__spend(ctx, n > 1000000 ? 1000000 : (int)n))
+        cop__requeue(ctx);
+    cop__check_exit(ctx);
+    cop__leave(ctx);
+}
+
+void cop_yield(cop_ctx *ctx) {
+    cop__enter(ctx);
+    cop__requeue(ctx);
+    cop__take_in(ctx);
+    cop__check_exit(ctx);
+    cop__leave(ctx);
+}
+
+int64_t cop_monotonic_ns(cop_ctx *ctx) { return cop__now_ns(); }
+int64_t cop_monotonic_ms(cop_ctx *ctx) { return cop__now_ns() / 1000000; }
+int64_t cop_system_time_ns(cop_ctx *ctx) {
+    return cop__node.sim ? INT64_C(1700000000000000000) + cop__now_ns() : cop__clock_realtime_ns();
+}
+uint64_t cop_random_u64(cop_ctx *ctx) {
+    struct cop__sched *s = ctx->worker->sched;
+    if (s == NULL) { /* on no scheduler: a draw of its own */
+        uint64_t state[4];
+        cop__random_init(state, cop__random_seed());
+        return cop__random_next(state);
+    }
+    return cop__random_next(s->random);
+}
+
+void cop_log(cop_ctx *ctx, cop_level level, cop_term event, cop_term metadata) {
+    static const char *const names[] = { "emergency", "alert",  "critical", "error",
+                                         "warning",   "notice", "info",     "debug" };
+    cop_term logger = cop_process_whereis(ctx, cop_a(logger));
+    if (cop_is_none(logger))
+        return;
+    cop_term meta = cop_is_map(metadata) ? metadata : cop_map(ctx);
+    cop_term unused;
+    if (!cop_map_get(meta, cop_a(pid).t, &unused))
+        meta = cop_map_put(ctx, meta, cop_a(pid).t, ctx->pid);
+    if (!cop_map_get(meta, cop_a(gl).t, &unused))
+        meta = cop_map_put(ctx, meta, cop_a(gl).t, ctx->leader);
+    if (!cop_map_get(meta, cop_a(time).t, &unused))
+        meta = cop_map_put(ctx, meta, cop_a(time).t,
+                           cop_of(ctx, cop_system_time_ns(ctx) / 1000));
+    cop__send(ctx, logger,
+              cop_tuple(ctx, cop_a(log), cop_atom_new(names[(unsigned)level & 7]), event, meta));
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Receiving: from the process's queue, waiting for more.
+ *
+ * A scan keeps its place over waits, since only the owner changes the queue and new messages come at
+ * its end. The wait for a reference made just now starts where the queue ended when it was made
+ * (p->mark), so a call costs the same however long the queue is.
+ */
+#include "proc/proc.h"
+
+/* Waits for the box to be filled, at most until due_ms. False: the time is over. */
+static bool wait_until(cop_ctx *p, int64_t due_ms) {
+    if (due_ms == INT64_MAX) {
+        cop__wait(p);
+        return true;
+    }
+    if (p->timer.wheel == NULL && !p->woken) {
+        p->timer.seq = ++p->wait_seq;
+        struct cop__sched *s = p->worker->sched != NULL ? p->worker->sched : p->home;
+        cop__wheel_arm(s->wheel, &p->timer, due_ms);
+        if (s != p->worker->sched)
+            cop__sched_wake(s); /* it must see the new deadline */
+    }
+    if (!p->woken)
+        cop__wait(p);
+    return !p->woken;
+}
+
+static void wait_end(cop_ctx *p) {
+    if (p->timer.wheel != NULL)
+        cop__timer_disarm(&p->timer);
+    p->woken = false;
+    p->wait_seq++;
+}
+
+static int64_t due_of(cop_ctx *p, int64_t timeout_ms) {
+    if (timeout_ms == COP_INFINITY)
+        return INT64_MAX;
+    if (timeout_ms < 0 || timeout_ms > INT64_C(4294967295))
+        return -1;
+    return (cop__now_ns() + 999999) / 1000000 + timeout_ms;
+}
+
+struct wanted {
+    cop_wanted function; /* NULL: anything */
+    void *arg;
+    uint64_t ref; /* not 0: the answer to this reference */
+};
+
+/* {ref, _}, {[:alias | ref], _} or {_, ref, _, _, _} of a monitor */
+static bool answers(const struct cop__env *env, uint64_t ref) {
+    cop_term t = env->term;
+    const cop_term *e = cop__tuple_elems(t, 2);
+    if (e != NULL)
+        return e[0].w == ref || (cop_is_cons(e[0]) && cop_tail(e[0]).w == ref);
+    e = cop__tuple_elems(t, 5);
+    return e != NULL && e[1].w == ref;
+}
+
+static bool accepts(cop_ctx *p, const struct wanted *wanted, const struct cop__env *env) {
+    if (wanted->ref != 0)
+        return answers(env, wanted->ref);
+    if (wanted->function == NULL)
+        return true;
+    cop__leave(p);
+    bool yes = wanted->function(env->term, wanted->arg);
+    cop__enter(p);
+    return yes;
+}
+
+static bool receive(cop_ctx *p, int64_t timeout_ms, const struct wanted *wanted, cop_term *message) {
+    struct cop__env **at = wanted->ref != 0 && p->mark_ref == wanted->ref && p->mark != NULL
+                               ? p->mark
+                               : &p->queue;
+    int64_t due = timeout_ms == COP_INFINITY ? INT64_MAX : timeout_ms == 0 ? 0 : -2;
+    p->woken = false;
+    for (bool in_time = true;;) {
+        cop__take_in(p);
+        cop__check_exit(p);
+        for (; *at != NULL; at = &(*at)->next) {
+            if (!accepts(p, wanted, *at))
+                continue;
+            struct cop__env *env = *at;
+            cop__queue_remove(p, at);
+            *message = cop__adopt(p, env);
+            if (due > 0 && due != INT64_MAX)
+                wait_end(p);
+            if (cop__spend(p, 1))
+                cop__requeue(p);
+            return true;
+        }
+        if (due == -2) { /* only now: a bad time-out does not matter if a message matches */
+            due = due_of(p, timeout_ms);
+            if (due == -1)
+                cop__error(p, cop_a(timeout_value).t);
+        }
+        if (due == 0)
+            break;
+        if (!in_time)
+            break;
+        in_time = wait_until(p, due);
+    }
+    if (due > 0)
+        wait_end(p);
+    if (cop__spend(p, 1))
+        cop__requeue(p);
+    return false;
+}
+
+bool cop_receive(cop_ctx *ctx, int64_t timeout_ms, cop_term *message) {
+    cop__enter(ctx);
+    struct wanted any = { 0 };
+    bool got = receive(ctx, timeout_ms, &any, message);
+    cop__leave(ctx);
+    return got;
+}
+
+bool cop_receive_match(cop_ctx *ctx, int64_t timeout_ms, cop_wanted wanted, void *arg,
+                       cop_term *message) {
+    cop__enter(ctx);
+    struct wanted some = { .function = wanted, .arg = arg };
+    bool got = receive(ctx, timeout_ms, &some, message);
+    cop__leave(ctx);
+    return got;
+}
+
+bool cop_receive_ref(cop_ctx *ctx, int64_t timeout_ms, cop_ref ref, cop_term *message) {
+    cop__enter(ctx);
+    struct wanted answer = { .ref = ref.t.w };
+    bool got = receive(ctx, timeout_ms, &answer, message);
+    cop__leave(ctx);
+    return got;
+}
+
+void cop_process_sleep(cop_ctx *ctx, int64_t ms) {
+    if (ms < 0)
+        cop__badarg(ctx);
+    cop__enter(ctx);
+    int64_t due = ms == COP_INFINITY || ms > INT64_C(1) << 50
+                      ? INT64_MAX
+                      : (cop__now_ns() + 999999) / 1000000 + ms;
+    ctx->woken = false;
+    for (bool in_time = true; in_time;) {
+        cop__take_in(ctx);
+        cop__check_exit(ctx);
+        in_time = wait_until(ctx, due);
+    }
+    wait_end(ctx);
+    cop__leave(ctx);
+}

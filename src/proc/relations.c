@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of a process's relations: its links, the monitors it holds, those who watch it, and its
+ * aliases, all by one key (the other's word, or the reference's).
+ *
+ * Up to 8 entries it is a plain list, searched from its end (a call adds one and removes it soon).
+ * Beyond, it is a hash with linear probing; removing shifts the run back, so there are no tombstones.
+ *
+ * Invariant: pointers into the table are good until the next add or remove.
+ * Threads: the owner's runner only.
+ */
+#include "proc/proc.h"
+
+enum { PLAIN = 8 };
+
+static uint32_t hash_of(uint64_t key, uint32_t cap) {
+    return (uint32_t)(((key >> 4) * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (cap - 1);
+}
+
+struct cop__rel *cop__rel_find(const struct cop__reltab *tab, uint64_t key) {
+    if (tab->cap <= PLAIN) {
+        for (uint32_t i = tab->count; i > 0; i--)
+            if (tab->rels[i - 1].key == key)
+                return &tab->rels[i - 1];
+        return NULL;
+    }
+    for (uint32_t i = hash_of(key, tab->cap);; i = (i + 1) & (tab->cap - 1)) {
+        if (tab->rels[i].key == key)
+            return &tab->rels[i];
+        if (tab->rels[i].key == 0)
+            return NULL;
+    }
+}
+
+static struct cop__rel *hash_insert(struct cop__rel *rels, uint32_t cap, uint64_t key) {
+    uint32_t i = hash_of(key, cap);
+    while (rels[i].key != 0)
+        i = (i + 1) & (cap - 1);
+    return &rels[i];
+}
+
+static void grow(struct cop__reltab *tab) {
+    uint32_t cap = tab->cap == 0 ? 2 : tab->cap * 2;
+    if (cap <= PLAIN) {
+        tab->rels = cop__realloc(tab->rels, cap * sizeof *tab->rels);
+        tab->cap = cap;
+        return;
+    }
+    if (tab->cap == PLAIN)
+        cap = 4 * PLAIN;
+    struct cop__rel *rels = cop__calloc(cap, sizeof *rels);
+    for (uint32_t i = 0; i < tab->cap; i++)
+        if (tab->rels[i].key != 0)
+            *hash_insert(rels, cap, tab->rels[i].key) = tab->rels[i];
+    cop__free(tab->rels);
+    tab->rels = rels;
+    tab->cap = cap;
+}
+
+struct cop__rel *cop__rel_add(struct cop__reltab *tab, uint64_t key, enum cop__rel_kind kind) {
+    COP_ASSERT(key != 0);
+    bool full = tab->cap <= PLAIN ? tab->count == tab->cap : tab->count >= tab->cap / 4 * 3;
+    if (full)
+        grow(tab);
+    struct cop__rel *rel =
+        tab->cap <= PLAIN ? &tab->rels[tab->count] : hash_insert(tab->rels, tab->cap, key);
+    tab->count++;
+    *rel = (struct cop__rel){ .key = key, .kind = (uint8_t)kind };
+    return rel;
+}
+
+void cop__rel_remove(struct cop__reltab *tab, struct cop__rel *rel) {
+    if (rel->tag != NULL)
+        cop__fragment_free(rel->tag);
+    tab->count--;
+    if (tab->cap <= PLAIN) {
+        /* Keep the order of the rest: it shows in Process.info's lists. */
+        struct cop__rel *end = tab->rels + tab->count;
+        memmove(rel, rel + 1, (size_t)((char *)end - (char *)rel));
+        return;
+    }
+    uint32_t mask = tab->cap - 1, hole = (uint32_t)(rel - tab->rels);
+    tab->rels[hole].key = 0;
+    for (uint32_t i = (hole + 1) & mask; tab->rels[i].key != 0; i = (i + 1) & mask) {
+        uint32_t want = hash_of(tab->rels[i].key, tab->cap);
+        if (((i - want) & mask) >= ((i - hole) & mask)) {
+            tab->rels[hole] = tab->rels[i];
+            tab->rels[i].key = 0;
+            hole = i;
+        }
+    }
+}
+
+struct cop__rel *cop__rel_at(const struct cop__reltab *tab, uint32_t *cursor) {
+    if (tab->cap <= PLAIN)
+        return *cursor < tab->count ? &tab->rels[(*cursor)++] : NULL;
+    while (*cursor < tab->cap) {
+        struct cop__rel *rel = &tab->rels[(*cursor)++];
+        if (rel->key != 0)
+            return rel;
+    }
+    return NULL;
+}
+
+void cop__rel_clear(struct cop__reltab *tab) {
+    struct cop__rel *rel;
+    for (uint32_t i = 0; (rel = cop__rel_at(tab, &i)) != NULL;)
+        if (rel->tag != NULL)
+            cop__fragment_free(rel->tag);
+    cop__free(tab->rels);
+    *tab = (struct cop__reltab){ 0 };
+}

@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Running processes on borrowed stacks.
+ *
+ * A worker's loop runs on the same kind of stack that processes run on. A process without frames is
+ * run by calling its step from the loop: no context switch. When it must wait in the middle of a
+ * step it keeps that stack, and the worker goes on with a fresh one (or straight on the stack of the
+ * next process, if that has one). When it is resumed, the worker jumps to its stack and gives back
+ * the one it stood on; when the step returns at last, it returns into the loop frame at the base of
+ * its own stack, which goes on as the loop of whichever worker is there now.
+ *
+ *     |base: cop__loop -> cop__turn -> entry -> ... -> cop_receive -> cop__wait|
+ *
+ * Rules
+ *   1. "Parked" is published, and a left stack recycled, only by the code that runs on the next stack
+ *      (cop__after_switch): before that the context is not saved.
+ *   2. After anything that may wait, the worker is fetched anew: p->worker, or cop__worker_self().
+ *   3. The loop keeps nothing in its frame that another worker's loop would need.
+ *   4. A step runs with in_runtime == 0; everything here runs with 1.
+ * An exit, a fault or a change of life jumps to the loop frame (cop__back), which does what is left.
+ */
+#include "proc/proc.h"
+
+static __thread struct cop__worker *tls_worker;
+
+__attribute__((noinline)) struct cop__worker *cop__worker_self(void) {
+    /* Not inlined: a process may wake on another thread, and the compiler must not keep the address
+       of thread-local data over a wait. */
+    __asm__ volatile("");
+    return tls_worker;
+}
+
+void cop__worker_set_self(struct cop__worker *w) { tls_worker = w; }
+
+_Noreturn void cop__back(cop_ctx *p, int how) {
+    cop__set_in_runtime(p->worker, 1);
+    p->tries = NULL;
+    const uint64_t *jump =
+        p->kind == KIND_PROCESS ? p->stack->base_jump : p->worker->thread_jump;
+    cop__jump_to(jump, how);
+}
+
+/* ---- memory between callbacks --------------------------------------------------------------------- */
+
+static size_t roots_of(cop_ctx *p, struct cop__roots *roots) {
+    size_t n = 0;
+    for (int i = 0; i < 2; i++)
+        if (p->keep_count[i] != 0)
+            roots[n++] = (struct cop__roots){ p->keep[i], p->keep_count[i] };
+    if (!cop_is_none(p->dictionary))
+        roots[n++] = (struct cop__roots){ &p->dictionary, 1 };
+    if (!cop_is_none(p->arg))
+        roots[n++] = (struct cop__roots){ &p->arg, 1 };
+    return n;
+}
+
+static bool all_immediate(const struct cop__roots *roots, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < roots[i].count; k++)
+            if (cop_is_boxed(roots[i].first[k]) || cop_is_cons(roots[i].first[k]))
+                if (!cop_is_none(roots[i].first[k]))
+                    return false;
+    return true;
+}
+
+void cop__tidy(cop_ctx *p, bool full) {
+    if (!full && cop__heap_young_is_empty(&p->heap))
+        return;
+    struct cop__roots roots[4];
+    size_t n = roots_of(p, roots);
+    if (all_immediate(roots, n))
+        cop__heap_reset(&p->heap);
+    else
+        cop__heap_collect(&p->heap, roots, n, full || cop__heap_wants_full(&p->heap));
+}
+
+/* ---- the end -------------------------------------------------------------------------------------- */
+
+void cop__die(cop_ctx *p, cop_term reason) {
+    p->exiting = true;
+    p->life = LIFE_EXITING;
+    cop__timer_disarm(&p->timer);
+    cop__owned_release(p);
+    if (!p->zombie)
+        cop__die_in_public(p, reason);
+    struct cop__worker *w = cop__worker_self();
+    if (w != NULL && w->current == p)
+        __atomic_store_n(&w->current, NULL, __ATOMIC_RELAXED);
+    p->worker = w;
+    cop__proc_free(p);
+}
+
+static void finish(cop_ctx *p, int how) {
+    cop_term reason = cop_a(normal).t;
+    if (how == BACK_FAULT) {
+        reason = cop__fault_reason(p, p->worker);
+        cop__report_error(p, reason);
+    } else if (how == BACK_ZOMBIE) {
+        reason = cop_a(killed).t;
+    } else if (p->pending_exit) {
+        reason = p->extra->exit_term;
+    }
+    cop__die(p, reason);
+}
+
+/* ---- one turn --------------------------------------------------------------------------------------- */
+
+static void turn_begin(struct cop__worker *w, cop_ctx *p) {
+    p->worker = w;
+    if (w->sched != NULL)
+        p->home = w->sched;
+    p->where = WHERE_RUNNING;
+    p->budget = cop__node.sim ? (int32_t)(cop__random_next(cop__node.sim_random) % 200) : COP__BUDGET;
+    __atomic_store_n(&w->current, p, __ATOMIC_RELEASE);
+    __atomic_store_n(&w->steps, w->steps + 1, __ATOMIC_RELAXED);
+}
+
+/* Runs an entry function on this stack until it returns or jumps away. */
+static void run_entry(cop_ctx *p) {
+    p->stack = p->worker->stack;
+    p->life = LIFE_RAW;
+    cop__heap_lend(&p->heap, p->stack->nursery, COP__SMALL_NURSERY);
+    cop__leave(p);
+    p->does.entry(p, p->arg);
+    cop__enter(p);
+    cop__check_exit(p);
+    cop__die(p, cop_a(normal).t);
+}
+
+/* True if parked (then p must not be touched any more). */
+static bool park(cop_ctx *p) {
+    p->where = WHERE_WAITING;
+    uintptr_t empty = 0;
+    return __atomic_compare_exchange_n(&p->slot->inbox, &empty, INBOX_PARKED, false,
+                                       __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+static void nursery_lend(struct cop__worker *w, cop_ctx *p) {
+    p->nursery = cop__nursery_take(w->sched);
+    cop__heap_lend(&p->heap, p->nursery, COP__BIG_NURSERY);
+}
+
+static void nursery_return(cop_ctx *p) {
+    cop__heap_unlend(&p->heap);
+    cop__nursery_give(p->worker->sched, p->nursery);
+    p->nursery = NULL;
+}
+
+/* Calls one callback. It may wait: afterwards the worker may be another one. */
+static void call_message(cop_ctx *p, struct cop__env *env) {
+    if (p->idle_due != INT64_MAX) {
+        p->idle_due = INT64_MAX;
+        cop__timer_disarm(&p->timer);
+        p->wait_seq++;
+    }
+    cop_term message = cop__adopt(p, env);
+    p->hibernate_asked = false;
+    p->reductions++;
+    void (*call)(cop_ctx *, void *, cop_term) =
+        p->kind == KIND_PORT ? p->does.port->message : p->does.callbacks->message;
+    cop__leave(p);
+    call(p, p->state, message);
+    cop__enter(p);
+}
+
+static void call_timeout(cop_ctx *p) {
+    p->idle_due = INT64_MAX;
+    p->woken = false;
+    if (p->does.callbacks->timeout == NULL)
+        return;
+    cop__leave(p);
+    p->does.callbacks->timeout(p, p->state);
+    cop__enter(p);
+}
+
+static void arm_idle(cop_ctx *p) {
+    if (p->idle_due == INT64_MAX || p->timer.wheel != NULL)
+        return;
+    p->timer.seq = ++p->wait_seq;
+    p->woken = false;
+    struct cop__sched *s = p->worker->sched != NULL ? p->worker->sched : p->home;
+    cop__wheel_arm(s->wheel, &p->timer, p->idle_due);
+    if (s != p->worker->sched)
+        cop__sched_wake(s);
+}
+
+/* Nothing is queued: parks, unless a timeout is due or something came. True if parked. */
+static bool settle(cop_ctx *p) {
+    if (p->idle_due != INT64_MAX && p->idle_due <= cop__now_ms()) {
+        cop__timer_disarm(&p->timer);
+        call_timeout(p);
+        cop__tidy(p, false);
+        return false;
+    }
+    cop__tidy(p, p->hibernate_asked);
+    nursery_return(p);
+    arm_idle(p);
+    struct cop__worker *w = p->worker;
+    __atomic_store_n(&w->current, NULL, __ATOMIC_RELAXED);
+    if (park(p))
+        return true;
+    __atomic_store_n(&w->current, p, __ATOMIC_RELAXED);
+    p->where = WHERE_RUNNING;
+    nursery_lend(w, p);
+    return false;
+}
+
+/* A callback process's turn: messages until there is none, or its budget is spent. */
+static void turn_callbacks(cop_ctx *p) {
+    nursery_lend(p->worker, p);
+    for (int n = 0;;) {
+        cop__take_in(p);
+        if (p->pending_exit) {
+            finish(p, BACK_EXIT);
+            return;
+        }
+        struct cop__env *env = p->queue;
+        if (env == NULL) {
+            if (p->kind == KIND_PROCESS ? settle(p) : (cop__tidy(p, false), nursery_return(p), park(p)))
+                return;
+            if (p->kind == KIND_PORT)
+                nursery_lend(p->worker, p);
+            continue;
+        }
+        cop__queue_remove(p, &p->queue);
+        call_message(p, env);
+        cop__tidy(p, false);
+        if (++n >= COP__MESSAGES || p->budget < 0) {
+            struct cop__worker *w = p->worker;
+            nursery_return(p);
+            p->where = WHERE_RUNNABLE;
+            __atomic_store_n(&w->current, NULL, __ATOMIC_RELAXED);
+            if (p->kind == KIND_PORT)
+                cop__bound_push(p->bound, p);
+            else if (w->sched != NULL)
+                cop__sched_push(w->sched, p, false);
+            else
+                cop__schedule(w, p);
+            return;
+        }
+    }
+}
+
+static void turn_hibernated(cop_ctx *p) {
+    cop__take_in(p);
+    if (p->pending_exit) {
+        finish(p, BACK_EXIT);
+        return;
+    }
+    if (p->queue == NULL) {
+        struct cop__worker *w = p->worker;
+        __atomic_store_n(&w->current, NULL, __ATOMIC_RELAXED);
+        if (park(p))
+            return;
+        turn_begin(w, p);
+        turn_hibernated(p);
+        return;
+    }
+    run_entry(p);
+}
+
+void cop__turn(struct cop__worker *w, cop_ctx *p) {
+    turn_begin(w, p);
+    p->stack = w->stack;
+    switch ((enum cop__life)p->life) {
+    case LIFE_START:
+        cop__take_in(p);
+        if (p->pending_exit) {
+            finish(p, BACK_EXIT);
+            return;
+        }
+        if (p->extra != NULL && p->extra->stack_size > w->stack->size && w->stack->map_size == 0) {
+            /* It asked for a larger stack: go on with a loop on one, which finds it again. */
+            w->preselected = p;
+            w->duty = DUTY_RECYCLE;
+            w->duty_stack = w->stack;
+            struct cop__stack *large = cop__stack_take(w->sched, p->extra->stack_size);
+            struct cop__stack *left = w->stack;
+            w->stack = large;
+            cop__fiber_before_switch(&left->fiber, &large->fiber);
+            cop__context_switch(&left->context, &large->context, NULL);
+            COP_UNREACHABLE("a recycled stack came back");
+        }
+        run_entry(p);
+        return;
+    case LIFE_HIBERNATED:
+        turn_hibernated(p);
+        return;
+    case LIFE_CALLBACK:
+        turn_callbacks(p);
+        return;
+    case LIFE_RAW:
+    case LIFE_EXITING:
+        break;
+    }
+    COP_UNREACHABLE("a process without frames must have a step");
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------- */
+
+/* A step came back by a jump: the process exits, or changes its life. */
+static void came_back(int how) {
+    struct cop__worker *w = cop__worker_self();
+    cop_ctx *p = w->current;
+    COP_ASSERT(p != NULL && p->worker == w);
+    if (__atomic_load_n(&w->attention, __ATOMIC_RELAXED) != 0)
+        cop__attention(p);
+    if (how != BACK_BECOME) {
+        finish(p, how);
+        return;
+    }
+    p->tries = NULL;
+    cop__tidy(p, p->life == LIFE_HIBERNATED || p->hibernate_asked);
+    cop__heap_unlend(&p->heap);
+    if (p->nursery != NULL)
+        nursery_return(p);
+    cop__turn(w, p);
+}
+
+/* From the loop to a process that has frames; the loop's stack is given up. */
+static _Noreturn void resume(struct cop__worker *w, cop_ctx *p) {
+    struct cop__stack *left = w->stack;
+    w->duty = DUTY_RECYCLE;
+    w->duty_stack = left;
+    turn_begin(w, p);
+    p->has_frames = false;
+    w->stack = p->stack;
+    cop__fiber_before_switch(&left->fiber, &p->stack->fiber);
+    cop__context_switch(&left->context, &p->stack->context, NULL);
+    COP_UNREACHABLE("a recycled stack came back");
+    __builtin_unreachable();
+}
+
+void cop__after_switch(void) {
+    struct cop__worker *w = cop__worker_self();
+    cop__fiber_after_switch(&w->stack->fiber);
+    enum cop__duty duty = w->duty;
+    w->duty = DUTY_NONE;
+    cop_ctx *p = w->duty_proc;
+    switch (duty) {
+    case DUTY_NONE:
+        break;
+    case DUTY_PARK:
+        if (!park(p))
+            cop__schedule(w, p);
+        break;
+    case DUTY_REQUEUE:
+        p->where = WHERE_RUNNABLE;
+        if (w->sched != NULL)
+            cop__sched_push(w->sched, p, false);
+        else
+            cop__schedule(w, p);
+        break;
+    case DUTY_RECYCLE:
+        cop__stack_give(w->sched, w->duty_stack);
+        break;
+    }
+}
+
+static __attribute__((noinline)) bool loop_once(void) {
+    struct cop__worker *w = cop__worker_self();
+    if (w->sched == NULL) {
+        cop__worker_park_without_sched(w);
+        return w->sched != NULL || w->preselected != NULL;
+    }
+    cop_ctx *p = cop__sched_pick(w);
+    if (p == NULL) {
+        __atomic_store_n(&w->steps, w->steps + 1, __ATOMIC_RELAXED);
+        if (__atomic_load_n(&cop__node.stopping, __ATOMIC_ACQUIRE)
+            && __atomic_load_n(&cop__node.live, __ATOMIC_ACQUIRE) == 0)
+            return false;
+        cop__worker_idle(w);
+        return true;
+    }
+    if (p->has_frames)
+        resume(w, p);
+    cop__turn(w, p);
+    return true;
+}
+
+void cop__loop(void *unused) {
+    (void)unused;
+    cop__after_switch();
+    {
+        struct cop__worker *w = cop__worker_self();
+        int how = cop__jump_save(w->stack->base_jump);
+        if (how != 0)
+            came_back(how);
+    }
+    while (loop_once())
+        ;
+    /* The node stops: back to the thread's own stack. */
+    struct cop__worker *w = cop__worker_self();
+    struct cop__stack *left = w->stack;
+    w->duty = DUTY_RECYCLE;
+    w->duty_stack = left;
+    cop__fiber_before_switch(&left->fiber, &w->thread_fiber);
+    cop__context_switch(&left->context, &w->thread_context, NULL);
+    COP_UNREACHABLE("a recycled stack came back");
+}
+
+/* ---- waiting in the middle of a step ----------------------------------------------------------------- */
+
+static void host_wait(cop_ctx *p) {
+    struct cop__worker *w = p->worker;
+    __atomic_store_n(&w->wake, 0, __ATOMIC_RELAXED);
+    if (park(p)) {
+        while (__atomic_load_n(&w->wake, __ATOMIC_ACQUIRE) == 0)
+            cop__futex_wait(&w->wake, 0, -1);
+    }
+    p->where = WHERE_RUNNING;
+}
+
+/* Leaves the stack with its frames; returns when somebody has resumed the process. */
+static void switch_away(cop_ctx *p, enum cop__duty duty) {
+    struct cop__worker *w = p->worker;
+    struct cop__stack *mine = p->stack;
+    cop_ctx *next = w->sched != NULL && duty == DUTY_PARK ? cop__sched_pick(w) : NULL;
+    p->has_frames = true;
+    w->duty = duty;
+    w->duty_proc = p;
+    struct cop__stack *to;
+    if (next != NULL && next->has_frames) {
+        turn_begin(w, next);
+        next->has_frames = false;
+        to = next->stack;
+    } else {
+        w->preselected = next;
+        __atomic_store_n(&w->current, NULL, __ATOMIC_RELAXED);
+        to = cop__stack_take(w->sched, 0);
+    }
+    w->stack = to;
+    cop__fiber_before_switch(&mine->fiber, &to->fiber);
+    cop__context_switch(&mine->context, &to->context, NULL);
+    cop__after_switch();
+}
+
+void cop__wait(cop_ctx *p) {
+    COP_ASSERT(p->kind != KIND_PORT); /* ports never wait */
+    if (p->kind == KIND_HOST)
+        host_wait(p);
+    else
+        switch_away(p, DUTY_PARK);
+}
+
+void cop__requeue(cop_ctx *p) {
+    if (p->kind == KIND_PROCESS)
+        switch_away(p, DUTY_REQUEUE);
+    p->budget = COP__BUDGET;
+}
+
+/* ---- workers ----------------------------------------------------------------------------------------- */
+
+static struct {
+    struct cop__lock lock;
+    struct cop__worker *all, *idle;
+    int count;
+} workers;
+
+static void *worker_main(void *arg) {
+    struct cop__worker *w = arg;
+    cop__worker_set_self(w);
+    cop__fault_thread_begin();
+    cop__fiber_init_thread(&w->thread_fiber);
+    struct cop__stack *stack = cop__stack_take(NULL, 0);
+    w->stack = stack;
+    cop__set_in_runtime(w, 1);
+    cop__fiber_before_switch(&w->thread_fiber, &stack->fiber);
+    cop__context_switch(&w->thread_context, &stack->context, NULL);
+    cop__fiber_after_switch(&w->thread_fiber);
+    cop__stack_give(NULL, w->duty_stack);
+    cop__fault_thread_end();
+    return NULL;
+}
+
+void cop__worker_carry(struct cop__sched *s) {
+    cop__lock(&workers.lock);
+    struct cop__worker *w = workers.idle;
+    if (w != NULL)
+        workers.idle = w->next_idle;
+    cop__unlock(&workers.lock);
+    if (w != NULL) {
+        w->sched = s;
+        __atomic_store_n(&s->worker, w, __ATOMIC_RELEASE);
+        __atomic_store_n(&w->wake, 1, __ATOMIC_RELEASE);
+        cop__futex_wake(&w->wake, 1);
+        return;
+    }
+    w = cop__calloc(1, sizeof *w);
+    cop__set_in_runtime(w, 1);
+    w->sched = s;
+    __atomic_store_n(&s->worker, w, __ATOMIC_RELEASE);
+    cop__lock(&workers.lock);
+    w->id = workers.count++;
+    w->all_next = workers.all;
+    workers.all = w;
+    cop__unlock(&workers.lock);
+    if (pthread_create(&w->thread, NULL, worker_main, w) != 0)
+        cop__panic(__FILE__, __LINE__, "no thread for a worker");
+}
+
+void cop__worker_park_without_sched(struct cop__worker *w) {
+    __atomic_store_n(&w->wake, 0, __ATOMIC_RELAXED);
+    cop__lock(&workers.lock);
+    bool stop = __atomic_load_n(&cop__node.ended, __ATOMIC_ACQUIRE);
+    if (!stop) {
+        w->next_idle = workers.idle;
+        workers.idle = w;
+    }
+    cop__unlock(&workers.lock);
+    if (stop)
+        return;
+    while (__atomic_load_n(&w->wake, __ATOMIC_ACQUIRE) == 0)
+        cop__futex_wait(&w->wake, 0, -1);
+}
+
+struct cop__worker *cop__workers_all(void) { return workers.all; }
+
+/* Ends the workers. One that is stuck in a step that never returns is left behind: false. */
+bool cop__workers_stop(void) {
+    bool all = true;
+    cop__lock(&workers.lock);
+    __atomic_store_n(&cop__node.ended, true, __ATOMIC_RELEASE);
+    struct cop__worker *idle = workers.idle;
+    workers.idle = NULL;
+    cop__unlock(&workers.lock);
+    while (idle != NULL) {
+        struct cop__worker *next = idle->next_idle;
+        __atomic_store_n(&idle->wake, 1, __ATOMIC_RELEASE);
+        cop__futex_wake(&idle->wake, 1);
+        idle = next;
+    }
+    for (uint32_t i = 0; i < cop__node.sched_count; i++)
+        cop__sched_wake(cop__node.scheds[i]);
+    struct cop__worker **at = &workers.all;
+    while (*at != NULL) {
+        struct cop__worker *w = *at;
+        if (!__atomic_load_n(&w->in_runtime, __ATOMIC_ACQUIRE)
+            && __atomic_load_n(&w->attention, __ATOMIC_RELAXED) != 0) {
+            pthread_detach(w->thread);
+            all = false;
+            at = &w->all_next;
+            continue;
+        }
+        pthread_join(w->thread, NULL);
+        *at = w->all_next;
+        cop__free(w);
+    }
+    workers.all = NULL;
+    workers.count = 0;
+    return all;
+}

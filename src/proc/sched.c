@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Schedulers: run queues, work stealing, and when a worker sleeps.
+ *
+ * Each scheduler has, for processes of normal priority, a ring that its worker fills at the tail and
+ * that it and thieves empty at the head; a list that takes what the ring cannot (then order is kept
+ * by filling only the list until the ring is empty); and one place for the process "next in line":
+ * a process woken by the running one, whose message is still warm in the cache. Lists hold the other
+ * priorities. Threads without a scheduler push onto `remote`.
+ *
+ *     woken here --> next --\
+ *     displaced  --> ring (512) --> pick     <== thieves take half of a ring that is not served
+ *                    overflow --/
+ *     other threads --> remote --> ring
+ *
+ * Waking a sleeping core costs tens of microseconds, a thousand messages' worth. So nothing wakes a
+ * core for one message: a thief steals, and a busy scheduler wakes a sleeper, only when something has
+ * stood in the ring for longer than PATIENCE: seen at its tail then, still not past the head now.
+ *
+ * Invariants
+ *   1. ring[i] for head <= i < tail are runnable processes, each in one place only.
+ *   2. Only the carrying worker writes tail; head moves by compare-and-swap.
+ *   3. A worker that sleeps has set `asleep` and looked at `remote` after; who pushes onto `remote`
+ *      looks at `asleep` after. (Both sequentially consistent.)
+ * Threads: push and pick by the carrying worker; steal by other workers; remote by any.
+ */
+#include "proc/proc.h"
+
+enum { PATIENCE_NS = 50000, SPIN_NS = 70000, LOOK_EVERY = 16, IN_A_ROW = 16 };
+
+struct cop__node cop__node;
+
+static bool list_pop(struct cop__sched *s, struct cop__list *list, cop_ctx **p) {
+    if (__atomic_load_n(&list->count, __ATOMIC_RELAXED) == 0)
+        return false;
+    cop__lock(&s->lock);
+    *p = list->head;
+    if (*p != NULL) {
+        list->head = (*p)->run_next;
+        if (list->head == NULL)
+            list->tail = &list->head;
+        __atomic_store_n(&list->count, list->count - 1, __ATOMIC_RELAXED);
+    }
+    cop__unlock(&s->lock);
+    return *p != NULL;
+}
+
+static void list_push(struct cop__sched *s, struct cop__list *list, cop_ctx *p) {
+    p->run_next = NULL;
+    cop__lock(&s->lock);
+    *list->tail = p;
+    list->tail = &p->run_next;
+    __atomic_store_n(&list->count, list->count + 1, __ATOMIC_RELAXED);
+    cop__unlock(&s->lock);
+}
+
+static void push_tail(struct cop__sched *s, cop_ctx *p) {
+    uint32_t head = __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
+    uint32_t tail = s->tail;
+    if (tail - head < COP__RING
+        && __atomic_load_n(&s->overflow.count, __ATOMIC_RELAXED) == 0) {
+        __atomic_store_n(&s->ring[tail % COP__RING], p, __ATOMIC_RELAXED);
+        __atomic_store_n(&s->tail, tail + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    list_push(s, &s->overflow, p);
+}
+
+static cop_ctx *ring_pop(struct cop__sched *s) {
+    uint32_t head = __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
+    for (;;) {
+        if (head == s->tail)
+            return NULL;
+        cop_ctx *p = __atomic_load_n(&s->ring[head % COP__RING], __ATOMIC_RELAXED);
+        if (__atomic_compare_exchange_n(&s->head, &head, head + 1, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE))
+            return p;
+    }
+}
+
+/* The ring is empty: fills it from the overflow list. */
+static void refill(struct cop__sched *s) {
+    cop__lock(&s->lock);
+    uint32_t head = __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
+    uint32_t tail = s->tail;
+    while (s->overflow.head != NULL && tail - head < COP__RING / 2) {
+        cop_ctx *p = s->overflow.head;
+        s->overflow.head = p->run_next;
+        __atomic_store_n(&s->ring[tail % COP__RING], p, __ATOMIC_RELAXED);
+        tail++;
+        __atomic_store_n(&s->overflow.count, s->overflow.count - 1, __ATOMIC_RELAXED);
+    }
+    if (s->overflow.head == NULL)
+        s->overflow.tail = &s->overflow.head;
+    __atomic_store_n(&s->tail, tail, __ATOMIC_RELEASE);
+    cop__unlock(&s->lock);
+}
+
+void cop__sched_push(struct cop__sched *s, cop_ctx *p, bool next_in_line) {
+    switch ((cop_priority)p->priority) {
+    case COP_PRIORITY_MAX:
+        list_push(s, &s->urgent[0], p);
+        return;
+    case COP_PRIORITY_HIGH:
+        list_push(s, &s->urgent[1], p);
+        return;
+    case COP_PRIORITY_LOW:
+        list_push(s, &s->low, p);
+        return;
+    case COP_PRIORITY_NORMAL:
+        break;
+    }
+    if (next_in_line && !cop__node.sim)
+        p = __atomic_exchange_n(&s->next, p, __ATOMIC_ACQ_REL);
+    if (p != NULL)
+        push_tail(s, p);
+}
+
+static void remote_push(struct cop__sched *s, cop_ctx *p) {
+    cop_ctx *head = __atomic_load_n(&s->remote, __ATOMIC_RELAXED);
+    do
+        p->run_next = head;
+    while (!__atomic_compare_exchange_n(&s->remote, &head, p, true, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED));
+    if (__atomic_load_n(&s->asleep, __ATOMIC_SEQ_CST) != 0)
+        cop__sched_wake(s);
+}
+
+static void remote_drain(struct cop__sched *s) {
+    if (__atomic_load_n(&s->remote, __ATOMIC_RELAXED) == NULL)
+        return;
+    cop_ctx *p = __atomic_exchange_n(&s->remote, NULL, __ATOMIC_ACQUIRE), *oldest = NULL;
+    while (p != NULL) {
+        cop_ctx *next = p->run_next;
+        p->run_next = oldest;
+        oldest = p;
+        p = next;
+    }
+    while (oldest != NULL) {
+        cop_ctx *next = oldest->run_next;
+        cop__sched_push(s, oldest, false);
+        oldest = next;
+    }
+}
+
+void cop__schedule(struct cop__worker *w, cop_ctx *p) {
+    if (p->kind == KIND_PORT) {
+        cop__bound_push(p->bound, p);
+        return;
+    }
+    if (p->kind == KIND_HOST) {
+        __atomic_store_n(&p->worker->wake, 1, __ATOMIC_RELEASE);
+        cop__futex_wake(&p->worker->wake, 1);
+        return;
+    }
+    p->where = WHERE_RUNNABLE;
+    if (w != NULL && w->sched != NULL)
+        cop__sched_push(w->sched, p, true);
+    else
+        remote_push(p->home, p);
+}
+
+void cop__sched_wake(struct cop__sched *s) {
+    if (__atomic_exchange_n(&s->asleep, 0, __ATOMIC_SEQ_CST) != 0)
+        cop__futex_wake(&s->asleep, 1);
+}
+
+void cop__sched_wake_one(struct cop__sched *busy) {
+    if (__atomic_load_n(&cop__node.sleeping, __ATOMIC_RELAXED) == 0
+        || __atomic_load_n(&cop__node.spinning, __ATOMIC_RELAXED) != 0)
+        return;
+    for (uint32_t i = 1; i < cop__node.sched_count; i++) {
+        struct cop__sched *s =
+            cop__node.scheds[((uint32_t)busy->index + i) % cop__node.sched_count];
+        if (__atomic_load_n(&s->asleep, __ATOMIC_RELAXED) != 0) {
+            cop__sched_wake(s);
+            return;
+        }
+    }
+}
+
+/* Every few picks: the clock, due timers, and whether another core is needed. */
+static void look_around(struct cop__sched *s) {
+    s->now_ns = cop__now_ns();
+    cop__wheel_run(s->wheel, s->now_ns / 1000000);
+    if (cop__node.sched_count == 1)
+        return;
+    uint32_t head = __atomic_load_n(&s->head, __ATOMIC_RELAXED);
+    if ((int32_t)(s->backlog_tail - head) <= 0) {
+        s->backlog_tail = s->tail;
+        s->backlog_since = s->now_ns;
+    } else if (s->now_ns - s->backlog_since > PATIENCE_NS) {
+        cop__sched_wake_one(s);
+        s->backlog_since = s->now_ns;
+    }
+}
+
+/* Under simulation: any of the runnable ones, by the seed. */
+static cop_ctx *sim_pick(struct cop__sched *s) {
+    uint32_t n = s->tail - s->head;
+    if (n == 0) {
+        refill(s);
+        n = s->tail - s->head;
+    }
+    if (n == 0)
+        return NULL;
+    uint32_t k = (uint32_t)(cop__random_next(cop__node.sim_random) % n);
+    cop_ctx *p = s->ring[(s->head + k) % COP__RING];
+    for (; k > 0; k--)
+        s->ring[(s->head + k) % COP__RING] = s->ring[(s->head + k - 1) % COP__RING];
+    s->head++;
+    return p;
+}
+
+cop_ctx *cop__sched_pick(struct cop__worker *w) {
+    struct cop__sched *s = w->sched;
+    cop_ctx *p;
+    if (w->preselected != NULL) {
+        p = w->preselected;
+        w->preselected = NULL;
+        return p;
+    }
+    uint32_t n = ++s->picks;
+    if (n % LOOK_EVERY == 0)
+        look_around(s);
+    remote_drain(s);
+    if (list_pop(s, &s->urgent[0], &p) || list_pop(s, &s->urgent[1], &p))
+        return p;
+    if (cop__node.sim && (p = sim_pick(s)) != NULL)
+        return p;
+    if (n % 8 == 0 && list_pop(s, &s->low, &p))
+        return p;
+    if (s->in_a_row < IN_A_ROW && __atomic_load_n(&s->next, __ATOMIC_RELAXED) != NULL
+        && (p = __atomic_exchange_n(&s->next, NULL, __ATOMIC_ACQ_REL)) != NULL) {
+        s->in_a_row++;
+        return p;
+    }
+    s->in_a_row = 0;
+    if ((p = ring_pop(s)) != NULL)
+        return p;
+    if (__atomic_load_n(&s->overflow.count, __ATOMIC_RELAXED) != 0) {
+        refill(s);
+        if ((p = ring_pop(s)) != NULL)
+            return p;
+    }
+    if ((p = __atomic_exchange_n(&s->next, NULL, __ATOMIC_ACQ_REL)) != NULL)
+        return p;
+    return list_pop(s, &s->low, &p) ? p : NULL;
+}
+
+/* ---- idling ---------------------------------------------------------------------------------- */
+
+struct sight {
+    uint32_t tail;
+    int64_t since;
+    cop_ctx *next;
+    int64_t next_since;
+};
+
+/* Takes half of a ring that its owner does not get round to. */
+static bool steal_from(struct cop__sched *me, struct cop__sched *victim, struct sight *seen,
+                       int64_t now) {
+    uint32_t head = __atomic_load_n(&victim->head, __ATOMIC_ACQUIRE);
+    uint32_t tail = __atomic_load_n(&victim->tail, __ATOMIC_ACQUIRE);
+    cop_ctx *next = __atomic_load_n(&victim->next, __ATOMIC_RELAXED);
+    if (next == NULL || next != seen->next) {
+        seen->next = next;
+        seen->next_since = now;
+    } else if (head == tail && now - seen->next_since > PATIENCE_NS) {
+        /* The one next in line waits behind a long step. */
+        if (__atomic_compare_exchange_n(&victim->next, &next, NULL, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED)) {
+            cop__sched_push(me, next, false);
+            return true;
+        }
+    }
+    if ((int32_t)(seen->tail - head) <= 0 || head == tail || seen->since == 0) {
+        seen->tail = tail;
+        seen->since = now;
+        return false;
+    }
+    if (now - seen->since < PATIENCE_NS)
+        return false;
+    uint32_t n = (tail - head) - (tail - head) / 2;
+    uint32_t mine = me->tail;
+    if (n > COP__RING / 2 || mine != __atomic_load_n(&me->head, __ATOMIC_ACQUIRE))
+        return false; /* an inconsistent look, or not idle after all */
+    for (uint32_t i = 0; i < n; i++) {
+        cop_ctx *p = __atomic_load_n(&victim->ring[(head + i) % COP__RING], __ATOMIC_RELAXED);
+        __atomic_store_n(&me->ring[(mine + i) % COP__RING], p, __ATOMIC_RELAXED);
+    }
+    if (!__atomic_compare_exchange_n(&victim->head, &head, head + n, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
+        return false;
+    __atomic_store_n(&me->tail, mine + n, __ATOMIC_RELEASE);
+    seen->since = 0;
+    return true;
+}
+
+static bool has_work(struct cop__sched *s) {
+    return __atomic_load_n(&s->remote, __ATOMIC_SEQ_CST) != NULL
+           || __atomic_load_n(&s->head, __ATOMIC_RELAXED)
+                  != __atomic_load_n(&s->tail, __ATOMIC_RELAXED)
+           || __atomic_load_n(&s->next, __ATOMIC_RELAXED) != NULL
+           || __atomic_load_n(&s->overflow.count, __ATOMIC_RELAXED) != 0
+           || __atomic_load_n(&s->urgent[0].count, __ATOMIC_RELAXED) != 0
+           || __atomic_load_n(&s->urgent[1].count, __ATOMIC_RELAXED) != 0
+           || __atomic_load_n(&s->low.count, __ATOMIC_RELAXED) != 0;
+}
+
+bool cop__sched_has_work(struct cop__sched *s) {
+    return has_work(s) || cop__wheel_next_ms(s->wheel) <= cop__now_ms();
+}
+
+/* One look at all other schedulers' queues. */
+static bool steal(struct cop__sched *s, struct sight *seen, int64_t now) {
+    for (uint32_t i = 1; i < cop__node.sched_count; i++) {
+        uint32_t k = ((uint32_t)s->index + i) % cop__node.sched_count;
+        if (steal_from(s, cop__node.scheds[k], &seen[k % 8], now))
+            return true;
+    }
+    return false;
+}
+
+static bool spin(struct cop__sched *s) {
+    struct sight seen[8];
+    memset(seen, 0, sizeof seen);
+    int64_t start = cop__now_ns(), now = start;
+    bool found = false;
+    __atomic_fetch_add(&cop__node.spinning, 1, __ATOMIC_RELAXED);
+    while (!found && now - start < SPIN_NS && !__atomic_load_n(&cop__node.stopping, __ATOMIC_RELAXED)) {
+        for (int i = 0; i < 16 && !found; i++) {
+            cop__cpu_relax();
+            found = __atomic_load_n(&s->remote, __ATOMIC_RELAXED) != NULL;
+        }
+        now = cop__now_ns();
+        found = found || steal(s, seen, now) || cop__wheel_next_ms(s->wheel) <= now / 1000000;
+    }
+    __atomic_fetch_sub(&cop__node.spinning, 1, __ATOMIC_RELAXED);
+    s->now_ns = now;
+    return found;
+}
+
+static void sleep_until_woken(struct cop__sched *s) {
+    __atomic_fetch_add(&cop__node.sleeping, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->asleep, 1, __ATOMIC_SEQ_CST);
+    if (!has_work(s) && !__atomic_load_n(&cop__node.stopping, __ATOMIC_SEQ_CST)) {
+        int64_t next = cop__wheel_next_ms(s->wheel), wait = -1;
+        if (next != INT64_MAX) {
+            wait = next * 1000000 - cop__now_ns();
+            if (wait < 0)
+                wait = 0;
+        }
+        if (wait != 0)
+            cop__futex_wait(&s->asleep, 1, wait);
+    }
+    __atomic_store_n(&s->asleep, 0, __ATOMIC_SEQ_CST);
+    __atomic_fetch_sub(&cop__node.sleeping, 1, __ATOMIC_RELAXED);
+    cop__monitor_poke();
+}
+
+void cop__worker_idle(struct cop__worker *w) {
+    struct cop__sched *s = w->sched;
+    if (cop__node.sim) {
+        /* Nothing can run: time passes at once, up to the next deadline. */
+        int64_t next = cop__wheel_next_ms(s->wheel);
+        if (next != INT64_MAX
+            && __atomic_load_n(&s->remote, __ATOMIC_SEQ_CST) == NULL) {
+            if (next * 1000000 > cop__node.sim_now_ns)
+                __atomic_store_n(&cop__node.sim_now_ns, next * 1000000, __ATOMIC_RELAXED);
+            cop__wheel_run(s->wheel, cop__now_ms());
+            return;
+        }
+        sleep_until_woken(s);
+        return;
+    }
+    if (!spin(s))
+        sleep_until_woken(s);
+    s->now_ns = cop__now_ns();
+    cop__wheel_run(s->wheel, s->now_ns / 1000000);
+}
+
+int64_t cop__now_ns(void) {
+    if (__builtin_expect(cop__node.sim, 0))
+        return __atomic_load_n(&cop__node.sim_now_ns, __ATOMIC_RELAXED);
+    return cop__clock_monotonic_ns();
+}
+
+/* ---- making and ending ------------------------------------------------------------------------- */
+
+static struct cop__sched *sched_new(int index) {
+    struct cop__sched *s = cop__aligned_alloc(64, (sizeof *s + 63) / 64 * 64);
+    memset(s, 0, sizeof *s);
+    s->index = index;
+    s->overflow.tail = &s->overflow.head;
+    s->urgent[0].tail = &s->urgent[0].head;
+    s->urgent[1].tail = &s->urgent[1].head;
+    s->low.tail = &s->low.head;
+    s->wheel = cop__wheel_new(cop__now_ms());
+    cop__random_init(s->random, cop__node.sim ? cop__random_next(cop__node.sim_random)
+                                              : cop__random_seed());
+    return s;
+}
+
+int cop__scheds_start(int count) {
+    for (int i = 0; i < count; i++)
+        cop__node.scheds[i] = sched_new(i);
+    cop__node.sched_count = (uint32_t)count;
+    for (int i = 0; i < count; i++)
+        cop__worker_carry(cop__node.scheds[i]);
+    return 0;
+}
+
+void cop__scheds_free(void) {
+    for (uint32_t i = 0; i < cop__node.sched_count; i++) {
+        struct cop__sched *s = cop__node.scheds[i];
+        cop__stacks_flush(s);
+        cop__wheel_free(s->wheel);
+        cop__free(s);
+    }
+    cop__node.sched_count = 0;
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Signals: envelopes, their delivery, and the opening of the box.
+ *
+ * All that one process says to another is an envelope in the other's inbox, a lock-free stack that
+ * its owner turns round:
+ *
+ *     senders --compare-and-swap--> slot->inbox  ==take_in: xchg, reverse==>  p->queue (messages)
+ *                                                                        \==> handled at once (all else)
+ *
+ * Invariants
+ *   1. Between one pair, the order of arrival is the order sent, over all kinds of signals: one inbox.
+ *   2. Who replaces PARKED by an envelope, and only he, schedules the process.
+ *   3. An envelope carries its full address. The opener compares: a letter to a predecessor in the
+ *      slot is a dead letter, answered where the protocol wants it.
+ *   4. take_in does not touch the process's heap: the monitor thread may call it for a process whose
+ *      code is running (see monitor.c).
+ * Threads: deliver from any; take_in by the process's runner.
+ */
+#include "proc/proc.h"
+
+struct cop__env *cop__env_raw(enum cop__signal kind, cop_term to, cop_term from, size_t words) {
+    struct cop__env *env = cop__malloc(sizeof *env + words * sizeof(uint64_t));
+    env->next = NULL;
+    env->to = to;
+    env->from = from;
+    env->term = COP_NONE;
+    env->id = 0;
+    env->kind = (uint8_t)kind;
+    env->flag = 0;
+    env->frag.next = NULL;
+    env->frag.offheap = NULL;
+    env->frag.words = (uint32_t)words;
+    env->frag.offset = offsetof(struct cop__env, frag);
+    return env;
+}
+
+struct cop__env *cop__env_new(enum cop__signal kind, cop_term to, cop_term from, cop_term term) {
+    if (cop_is_immediate(term) || cop_is_none(term)) {
+        struct cop__env *env = cop__env_raw(kind, to, from, 0);
+        env->term = term;
+        return env;
+    }
+    size_t words = cop__term_words(term);
+    struct cop__env *env = cop__env_raw(kind, to, from, words);
+    uint64_t *hp = env->frag.body;
+    env->term = cop__term_copy(term, &hp, &env->frag.offheap);
+    return env;
+}
+
+void cop__env_free(struct cop__env *env) { cop__fragment_free(&env->frag); }
+
+void cop__deliver(struct cop__worker *w, struct cop__env *env) {
+    struct cop__slot *slot = cop__slot_of(env->to);
+    if (slot == NULL) {
+        cop__dead_letter(w, env);
+        return;
+    }
+    uintptr_t seen = __atomic_load_n(&slot->inbox, __ATOMIC_ACQUIRE);
+    do {
+        if (seen == INBOX_FREE) {
+            cop__dead_letter(w, env);
+            return;
+        }
+        env->next = seen == INBOX_PARKED ? NULL : (struct cop__env *)seen;
+    } while (!__atomic_compare_exchange_n(&slot->inbox, &seen, (uintptr_t)env, true,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    if (seen == INBOX_PARKED)
+        cop__schedule(w, slot->proc);
+}
+
+cop_term cop__exit_tuple(cop_ctx *ctx, cop_term from, cop_term reason) {
+    return cop_tuple(ctx, cop_as("EXIT"), from, reason);
+}
+
+static void answer_link(struct cop__worker *w, const struct cop__env *link) {
+    struct cop__scratch scratch;
+    cop_ctx *c = cop__scratch_open(&scratch);
+    cop_term exit = cop__exit_tuple(c, link->to, cop_a(noproc).t);
+    struct cop__env *answer = cop__env_new(SIG_LINK_EXIT, link->from, link->to, exit);
+    answer->id = link->id;
+    cop__scratch_close(&scratch);
+    cop__deliver(w, answer);
+}
+
+static cop_term down_tuple(cop_ctx *c, cop_term ref, cop_term object, uint64_t name, cop_term why) {
+    cop_atom kind = cop__is_local_port(object) ? cop_a(port) : cop_a(process);
+    if (name != 0)
+        object = cop_tuple(c, (cop_term){ name }, cop_as("nonode@nohost"));
+    return cop_tuple(c, cop_as("DOWN"), ref, kind, object, why);
+}
+
+static void send_down(struct cop__worker *w, cop_term watcher, cop_term ref, cop_term object,
+                      uint64_t name, cop_term why) {
+    struct cop__scratch scratch;
+    cop_ctx *c = cop__scratch_open(&scratch);
+    cop_term down = down_tuple(c, ref, object, name, why);
+    struct cop__env *env = cop__env_new(SIG_DOWN, watcher, object, down);
+    cop__scratch_close(&scratch);
+    cop__deliver(w, env);
+}
+
+static void send_info(struct cop__worker *w, cop_term to, cop_term ref, cop_ctx *about,
+                      cop_term item) {
+    struct cop__scratch scratch;
+    cop_ctx *c = cop__scratch_open(&scratch);
+    cop_term value = cop_a(nil).t;
+    if (about != NULL) /* wrapped, so that a value of nil is not taken for "dead" */
+        value = cop_tuple(c, cop__info_item(c, about, (cop_atom){ item }));
+    struct cop__env *env = cop__env_new(SIG_MESSAGE, to, COP_NONE, cop_tuple(c, ref, value));
+    cop__scratch_close(&scratch);
+    cop__deliver(w, env);
+}
+
+void cop__dead_letter(struct cop__worker *w, struct cop__env *env) {
+    switch ((enum cop__signal)env->kind) {
+    case SIG_LINK:
+        answer_link(w, env);
+        break;
+    case SIG_MONITOR: {
+        cop_term name = cop_tail(env->term);
+        send_down(w, env->from, cop_head(env->term), env->to, cop_is_nil(name) ? 0 : name.w,
+                  cop_a(noproc).t);
+        break;
+    }
+    case SIG_INFO:
+        send_info(w, env->from, cop_head(env->term), NULL, COP_NONE);
+        break;
+    default:
+        break;
+    }
+    cop__env_free(env);
+}
+
+void cop__queue_append(cop_ctx *p, struct cop__env *env) {
+    env->next = NULL;
+    *p->queue_end = env;
+    p->queue_end = &env->next;
+    p->queue_len++;
+}
+
+void cop__queue_remove(cop_ctx *p, struct cop__env **at) {
+    struct cop__env *env = *at;
+    *at = env->next;
+    if (p->queue_end == &env->next)
+        p->queue_end = at;
+    if (p->mark == &env->next)
+        p->mark = at;
+    p->queue_len--;
+}
+
+cop_term cop__adopt(cop_ctx *p, struct cop__env *env) {
+    cop_term term = env->term;
+    if (cop_is_immediate(term))
+        cop__env_free(env);
+    else
+        cop__heap_adopt(&p->heap, &env->frag);
+    return term;
+}
+
+/* The reason in an {:EXIT, from, reason} tuple. */
+static cop_term exit_reason(cop_term tuple) { return cop_elem(tuple, 2); }
+
+/* The process must go; env holds the reason and stays with it. The first one counts. */
+static void exit_pending(cop_ctx *p, struct cop__env *env, cop_term reason) {
+    if (p->pending_exit || p->exiting) {
+        /* A kill outdoes what has not been acted upon yet. */
+        if (!p->exiting && reason.w == cop_a(killed).t.w)
+            p->extra->exit_term = reason;
+        cop__env_free(env);
+        return;
+    }
+    struct cop__extra *extra = cop__extra_of(p);
+    extra->exit_env = env;
+    extra->exit_term = reason;
+    p->pending_exit = true;
+}
+
+static void handle_exit(cop_ctx *p, struct cop__env *env) {
+    cop_term reason = exit_reason(env->term);
+    bool by_link = env->kind == SIG_LINK_EXIT;
+    if (by_link) {
+        struct cop__rel *rel = cop__rel_find(&p->rels, env->from.w);
+        uint32_t mine = rel == NULL || rel->kind != REL_LINK ? 0
+                        : env->flag & COP__ID_MINE           ? rel->theirs
+                                                             : rel->mine;
+        if (mine == 0 || mine != env->id) {
+            cop__env_free(env); /* of a link that is no more */
+            return;
+        }
+        cop__rel_remove(&p->rels, rel);
+    } else if (reason.w == cop_a(kill).t.w) {
+        exit_pending(p, env, cop_a(killed).t);
+        return;
+    }
+    if (p->kind == KIND_PORT)
+        exit_pending(p, env, reason); /* a port does not outlive what it is linked to */
+    else if (p->trap_exit)
+        cop__queue_append(p, env);
+    else if (reason.w == cop_a(normal).t.w && (by_link || env->from.w != p->pid.w))
+        cop__env_free(env);
+    else
+        exit_pending(p, env, reason);
+}
+
+static void handle_link(cop_ctx *p, struct cop__env *env) {
+    struct cop__rel *rel = cop__rel_find(&p->rels, env->from.w);
+    if (rel == NULL)
+        rel = cop__rel_add(&p->rels, env->from.w, REL_LINK);
+    rel->theirs = env->id;
+    cop__env_free(env);
+}
+
+static void handle_unlink(cop_ctx *p, struct cop__env *env) {
+    struct cop__rel *rel = cop__rel_find(&p->rels, env->from.w);
+    if (rel != NULL && rel->kind == REL_LINK) {
+        uint32_t known = env->flag & COP__ID_MINE ? rel->theirs : rel->mine;
+        if (known == env->id)
+            cop__rel_remove(&p->rels, rel);
+    }
+    cop__env_free(env);
+}
+
+static void send_demonitor(cop_ctx *p, const struct cop__rel *rel) {
+    if (rel->other != 0)
+        cop__deliver(p->worker, cop__env_new(SIG_DEMONITOR, (cop_term){ rel->other }, p->pid,
+                                             (cop_term){ rel->key }));
+}
+
+/* A message that came by an alias: does it still stand? */
+static void handle_alias(cop_ctx *p, struct cop__env *env) {
+    struct cop__rel *rel = cop__rel_find(&p->rels, env->to.w);
+    if (rel == NULL || rel->alias == COP_ALIAS_NONE) {
+        cop__env_free(env);
+        return;
+    }
+    if (rel->alias == COP__ALIAS_REPLY) {
+        cop__rel_remove(&p->rels, rel);
+    } else if (rel->alias == COP_ALIAS_REPLY_DEMONITOR) {
+        send_demonitor(p, rel);
+        cop__rel_remove(&p->rels, rel);
+    }
+    cop__queue_append(p, env);
+}
+
+/* The same down message with another first element. */
+static struct cop__env *retag(struct cop__env *env, cop_term tag) {
+    struct cop__scratch scratch;
+    cop_ctx *c = cop__scratch_open(&scratch);
+    cop_term t = env->term;
+    cop_term whole =
+        cop_tuple(c, tag, cop_elem(t, 1), cop_elem(t, 2), cop_elem(t, 3), cop_elem(t, 4));
+    struct cop__env *fresh = cop__env_new(SIG_DOWN, env->to, env->from, whole);
+    cop__scratch_close(&scratch);
+    cop__env_free(env);
+    return fresh;
+}
+
+static void handle_down(cop_ctx *p, struct cop__env *env) {
+    struct cop__rel *rel = cop__rel_find(&p->rels, cop_elem(env->term, 1).w);
+    if (rel == NULL || rel->kind != REL_MONITOR) {
+        cop__env_free(env); /* demonitored meanwhile */
+        return;
+    }
+    if (rel->tag != NULL)
+        env = retag(env, (cop_term){ rel->tag->body[0] });
+    if (rel->alias == COP_ALIAS_EXPLICIT_UNALIAS) {
+        rel->kind = REL_ALIAS;
+        rel->other = 0;
+    } else {
+        cop__rel_remove(&p->rels, rel);
+    }
+    cop__queue_append(p, env);
+}
+
+static void handle(cop_ctx *p, struct cop__env *env) {
+    if (env->kind != SIG_ALIAS && env->to.w != p->pid.w) {
+        cop__dead_letter(p->worker, env);
+        return;
+    }
+    switch ((enum cop__signal)env->kind) {
+    case SIG_MESSAGE:
+        cop__queue_append(p, env);
+        return;
+    case SIG_ALIAS:
+        handle_alias(p, env);
+        return;
+    case SIG_EXIT:
+    case SIG_LINK_EXIT:
+        handle_exit(p, env);
+        return;
+    case SIG_LINK:
+        handle_link(p, env);
+        return;
+    case SIG_UNLINK:
+        handle_unlink(p, env);
+        return;
+    case SIG_MONITOR: {
+        cop_term name = cop_tail(env->term);
+        struct cop__rel *rel = cop__rel_add(&p->rels, cop_head(env->term).w, REL_WATCHER);
+        rel->other = env->from.w;
+        rel->name = cop_is_nil(name) ? 0 : name.w;
+        break;
+    }
+    case SIG_DEMONITOR: {
+        struct cop__rel *rel = cop__rel_find(&p->rels, env->term.w);
+        if (rel != NULL && rel->kind == REL_WATCHER)
+            cop__rel_remove(&p->rels, rel);
+        break;
+    }
+    case SIG_DOWN:
+        handle_down(p, env);
+        return;
+    case SIG_INFO:
+        if (p->pending_exit || p->exiting) { /* what came before it has ended the process */
+            cop__dead_letter(p->worker, env);
+            return;
+        }
+        send_info(p->worker, env->from, cop_head(env->term), p, cop_tail(env->term));
+        break;
+    case SIG_LEADER:
+        p->leader = env->term;
+        break;
+    case SIG_WAKE:
+        if (env->id == p->wait_seq)
+            p->woken = true;
+        break;
+    }
+    cop__env_free(env);
+}
+
+bool cop__take_in(cop_ctx *p) {
+    if (__atomic_load_n(&p->slot->inbox, __ATOMIC_RELAXED) == 0)
+        return false;
+    uintptr_t taken = __atomic_exchange_n(&p->slot->inbox, 0, __ATOMIC_ACQ_REL);
+    COP_ASSERT(taken != INBOX_PARKED && taken != INBOX_FREE);
+    struct cop__env *youngest = (struct cop__env *)taken, *oldest = NULL;
+    while (youngest != NULL) {
+        struct cop__env *next = youngest->next;
+        youngest->next = oldest;
+        oldest = youngest;
+        youngest = next;
+    }
+    while (oldest != NULL) {
+        struct cop__env *next = oldest->next;
+        handle(p, oldest);
+        oldest = next;
+    }
+    return true;
+}
+
+void cop__check_exit(cop_ctx *p) {
+    if (__builtin_expect(p->pending_exit, 0) && !p->exiting)
+        cop__back(p, BACK_EXIT);
+}
+
+/* ---- the end, as others see it ------------------------------------------------------------- */
+
+static void tell_relations(cop_ctx *p, cop_term reason) {
+    struct cop__scratch scratch;
+    cop_ctx *c = cop__scratch_open(&scratch);
+    cop_term exit = cop__exit_tuple(c, p->pid, reason);
+    struct cop__rel *rel;
+    /* Links first: a process that has both hears of the link before the monitor. */
+    for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;) {
+        if (rel->kind != REL_LINK)
+            continue;
+        struct cop__env *env =
+            cop__env_new(SIG_LINK_EXIT, (cop_term){ rel->key }, p->pid, exit);
+        env->id = rel->mine != 0 ? rel->mine : rel->theirs;
+        env->flag = rel->mine != 0 ? COP__ID_MINE : 0;
+        cop__deliver(p->worker, env);
+    }
+    cop__scratch_close(&scratch);
+    for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;) {
+        if (rel->kind == REL_WATCHER)
+            send_down(p->worker, (cop_term){ rel->other }, (cop_term){ rel->key }, p->pid,
+                      rel->name, reason);
+        else if (rel->kind == REL_MONITOR)
+            send_demonitor(p, rel);
+    }
+}
+
+void cop__die_in_public(cop_ctx *p, cop_term reason) {
+    struct cop__slot *slot = p->slot;
+    p->exiting = true;
+    cop__take_in(p); /* what came before the end is told the reason, not :noproc */
+    __atomic_store_n(&slot->pid, 0, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&slot->name, __ATOMIC_SEQ_CST) != 0)
+        cop__name_forget(slot);
+    tell_relations(p, reason);
+    cop__rel_clear(&p->rels);
+    /* The rest of the box are dead letters; whoever comes later finds it FREE. */
+    for (;;) {
+        uintptr_t seen = 0;
+        if (__atomic_compare_exchange_n(&slot->inbox, &seen, INBOX_FREE, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE))
+            break;
+        struct cop__env *env =
+            (struct cop__env *)__atomic_exchange_n(&slot->inbox, 0, __ATOMIC_ACQ_REL);
+        while (env != NULL) {
+            struct cop__env *next = env->next;
+            cop__dead_letter(p->worker, env);
+            env = next;
+        }
+    }
+    p->slot = NULL;
+    struct cop__worker *w = cop__worker_self();
+    cop__slot_give(w, slot);
+    if (p->kind == KIND_PORT)
+        __atomic_fetch_sub(&cop__node.ports, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&cop__node.live, 1, __ATOMIC_RELEASE);
+    if (__atomic_load_n(&cop__node.stopping, __ATOMIC_RELAXED)) {
+        __atomic_fetch_add(&cop__node.tick, 1, __ATOMIC_RELEASE);
+        cop__futex_wake(&cop__node.tick, 1);
+    }
+}

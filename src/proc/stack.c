@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stacks and nurseries.
+ *
+ * Stacks of the default size are cut from slabs of 64, mapped without being touched; a guard page
+ * lies below each. The struct that describes a stack and a small nursery (the bump region of a raw
+ * process) stand at its top, just above the first frames, so that a raw process that waits in a
+ * shallow place keeps one page of memory:
+ *
+ *     |guard page|............. frames grow down <-|frames|struct cop__stack + nursery|
+ *     ^ map      ^ low                                    ^ the struct
+ *
+ * A stack of a special size is a mapping of its own. Free stacks are kept by the scheduler that gave
+ * them back, beyond that in a common pool; what the pool holds beyond its high-water mark has its
+ * pages given back to the kernel.
+ *
+ * Threads: the caches by the scheduler's worker; the pool by any, under its lock.
+ */
+#include "proc/proc.h"
+
+enum { SLAB_STACKS = 64, CACHE = 32, POOL_HIGH_WATER = 64, NURSERY_CACHE = 8 };
+
+struct slab {
+    struct slab *next;
+    char *map;
+    size_t bytes;
+};
+
+static struct {
+    struct cop__lock lock;
+    struct cop__stack *free;
+    size_t free_count;
+    struct slab *slabs;
+    char *fresh, *fresh_end; /* not yet cut */
+    size_t size;             /* of one, with its guard page */
+    uint64_t taken;          /* special ones alive */
+} pool;
+
+static size_t page_up(size_t n) {
+    size_t page = cop__vm_page_size();
+    return (n + page - 1) / page * page;
+}
+
+void cop__stacks_init(size_t default_size) {
+    size_t least = 4 * cop__vm_page_size();
+    pool.size = page_up(default_size < least ? least : default_size);
+}
+
+static struct cop__stack *stack_cut(char *map, size_t bytes) {
+    size_t page = cop__vm_page_size();
+    cop__vm_guard(map, page);
+    char *top = map + bytes - sizeof(struct cop__stack);
+    struct cop__stack *stack = (struct cop__stack *)((uintptr_t)top & ~(uintptr_t)63);
+    stack->map = map;
+    stack->low = map + page;
+    stack->size = (size_t)((char *)stack - stack->low);
+    stack->map_size = 0;
+    stack->next = NULL;
+    cop__fiber_create(&stack->fiber, stack->low, stack->size);
+    return stack;
+}
+
+/* Under the lock. */
+static struct cop__stack *pool_take(void) {
+    struct cop__stack *stack = pool.free;
+    if (stack != NULL) {
+        pool.free = stack->next;
+        pool.free_count--;
+        return stack;
+    }
+    if (pool.fresh == pool.fresh_end) {
+        struct slab *slab = cop__malloc(sizeof *slab);
+        slab->bytes = SLAB_STACKS * pool.size;
+        slab->map = cop__vm_reserve(slab->bytes);
+        if (slab->map == NULL)
+            cop__panic(__FILE__, __LINE__, "no memory for stacks");
+        slab->next = pool.slabs;
+        pool.slabs = slab;
+        pool.fresh = slab->map;
+        pool.fresh_end = slab->map + slab->bytes;
+    }
+    stack = stack_cut(pool.fresh, pool.size);
+    pool.fresh += pool.size;
+    return stack;
+}
+
+struct cop__stack *cop__stack_take(struct cop__sched *sched, size_t size) {
+    struct cop__stack *stack;
+    if (size > pool.size) {
+        size = page_up(size + cop__vm_page_size());
+        char *map = cop__vm_reserve(size);
+        if (map == NULL)
+            cop__panic(__FILE__, __LINE__, "no memory for a stack");
+        stack = stack_cut(map, size);
+        stack->map_size = size;
+    } else if (sched != NULL && sched->stacks != NULL) {
+        stack = sched->stacks;
+        sched->stacks = stack->next;
+        sched->stack_count--;
+    } else {
+        cop__lock(&pool.lock);
+        stack = pool_take();
+        cop__unlock(&pool.lock);
+    }
+    cop__fiber_restart(&stack->fiber);
+    cop__context_make(&stack->context, stack->low, stack->size, cop__loop);
+    return stack;
+}
+
+static void pool_give(struct cop__stack *stack) {
+    bool discard = pool.free_count >= POOL_HIGH_WATER;
+    if (discard) /* the page with the struct stays */
+        cop__vm_discard(stack->low, ((uintptr_t)stack & ~(cop__vm_page_size() - 1))
+                                        - (uintptr_t)stack->low);
+    stack->next = pool.free;
+    pool.free = stack;
+    pool.free_count++;
+}
+
+void cop__stack_give(struct cop__sched *sched, struct cop__stack *stack) {
+    if (stack->map_size != 0) {
+        cop__fiber_destroy(&stack->fiber);
+        cop__vm_release(stack->map, stack->map_size);
+        return;
+    }
+    if (sched != NULL && sched->stack_count < CACHE) {
+        stack->next = sched->stacks;
+        sched->stacks = stack;
+        sched->stack_count++;
+        return;
+    }
+    cop__lock(&pool.lock);
+    pool_give(stack);
+    cop__unlock(&pool.lock);
+}
+
+void cop__stacks_flush(struct cop__sched *sched) {
+    cop__lock(&pool.lock);
+    while (sched->stacks != NULL) {
+        struct cop__stack *stack = sched->stacks;
+        sched->stacks = stack->next;
+        pool_give(stack);
+    }
+    sched->stack_count = 0;
+    cop__unlock(&pool.lock);
+    while (sched->nurseries != NULL) {
+        uint64_t *nursery = sched->nurseries;
+        sched->nurseries = *(uint64_t **)nursery;
+        cop__free(nursery);
+    }
+    sched->nursery_count = 0;
+}
+
+void cop__stacks_free(void) {
+    while (pool.free != NULL) {
+        struct cop__stack *stack = pool.free;
+        pool.free = stack->next;
+        cop__fiber_destroy(&stack->fiber);
+    }
+    pool.free_count = 0;
+    while (pool.slabs != NULL) {
+        struct slab *slab = pool.slabs;
+        pool.slabs = slab->next;
+        cop__vm_release(slab->map, slab->bytes);
+        cop__free(slab);
+    }
+    pool.fresh = pool.fresh_end = NULL;
+}
+
+uint64_t *cop__nursery_take(struct cop__sched *sched) {
+    if (sched != NULL && sched->nurseries != NULL) {
+        uint64_t *nursery = sched->nurseries;
+        sched->nurseries = *(uint64_t **)nursery;
+        sched->nursery_count--;
+        return nursery;
+    }
+    return cop__malloc(COP__BIG_NURSERY * sizeof(uint64_t));
+}
+
+void cop__nursery_give(struct cop__sched *sched, uint64_t *nursery) {
+    if (sched == NULL || sched->nursery_count >= NURSERY_CACHE) {
+        cop__free(nursery);
+        return;
+    }
+    *(uint64_t **)nursery = sched->nurseries;
+    sched->nurseries = nursery;
+    sched->nursery_count++;
+}

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Timers: one hierarchical wheel per scheduler, and the table of the timers that users hold by
+ * reference.
+ *
+ * A wheel has 5 levels of 256 slots; a tick is 1 ms. A timer stands on the level of the highest byte
+ * in which its due time differs from the present, so timers of equal due time are always in the same
+ * list, in the order of their creation. When a byte of the present rolls over, the slot of the level
+ * above is dealt out again (cascade).
+ *
+ *     level 0   |0|1|2|...|255|   this 256 ms
+ *     level 1   |0|1|2|...|255|   this 65 s, by 256 ms
+ *     ...
+ *
+ * Two kinds of timers: a process's own wait (embedded in the process, fires as SIG_WAKE with the
+ * number of the wait, so a late one is recognised), and public ones (send_after, start_timer),
+ * which stand in a sharded hash table by their reference as well.
+ *
+ * Invariants
+ *   1. timer->wheel != NULL exactly while it is in a list of that wheel; changed under its lock.
+ *   2. Firing takes a timer out under the lock and works on it after; whoever finds it out of the
+ *      wheel must not assume that it is still there, except under the shard's lock, which firing
+ *      needs to free a public one.
+ * Threads: any; the lock order is shard before wheel.
+ */
+#include "proc/proc.h"
+
+enum { LEVELS = 5, SLOTS = 256, SHARDS = 64 };
+
+struct cop__wheel {
+    struct cop__lock lock;
+    int64_t now_ms;
+    uint64_t count;
+    struct {
+        struct cop__timer *head, *tail;
+    } slots[LEVELS][SLOTS];
+    uint64_t used[LEVELS][SLOTS / 64];
+};
+
+struct cop__wheel *cop__wheel_new(int64_t now_ms) {
+    struct cop__wheel *wheel = cop__calloc(1, sizeof *wheel);
+    wheel->now_ms = now_ms;
+    return wheel;
+}
+
+void cop__wheel_free(struct cop__wheel *wheel) { cop__free(wheel); }
+
+static void slot_append(struct cop__wheel *wheel, struct cop__timer *t) {
+    uint64_t differs = (uint64_t)t->due_ms ^ (uint64_t)wheel->now_ms;
+    if (t->due_ms <= wheel->now_ms)
+        differs = 0;
+    int level = differs == 0 ? 0 : (63 - __builtin_clzll(differs)) / 8;
+    int64_t at = t->due_ms <= wheel->now_ms ? wheel->now_ms : t->due_ms;
+    if (level >= LEVELS)
+        level = LEVELS - 1;
+    unsigned index = (unsigned)((uint64_t)at >> (8 * level)) & (SLOTS - 1);
+    t->level = (uint8_t)level;
+    t->index = (uint8_t)index;
+    t->next = NULL;
+    t->prev = wheel->slots[level][index].tail;
+    if (t->prev != NULL)
+        t->prev->next = t;
+    else
+        wheel->slots[level][index].head = t;
+    wheel->slots[level][index].tail = t;
+    wheel->used[level][index / 64] |= UINT64_C(1) << (index % 64);
+}
+
+static void slot_remove(struct cop__wheel *wheel, struct cop__timer *t) {
+    if (t->prev != NULL)
+        t->prev->next = t->next;
+    else
+        wheel->slots[t->level][t->index].head = t->next;
+    if (t->next != NULL)
+        t->next->prev = t->prev;
+    else
+        wheel->slots[t->level][t->index].tail = t->prev;
+    if (wheel->slots[t->level][t->index].head == NULL)
+        wheel->used[t->level][t->index / 64] &= ~(UINT64_C(1) << (t->index % 64));
+    t->next = t->prev = NULL;
+}
+
+void cop__wheel_arm(struct cop__wheel *wheel, struct cop__timer *timer, int64_t due_ms) {
+    cop__lock(&wheel->lock);
+    COP_ASSERT(timer->wheel == NULL);
+    /* What lies beyond the wheel's 34 years comes round at its end and is dealt out again. */
+    timer->due_ms = due_ms;
+    __atomic_store_n(&timer->wheel, wheel, __ATOMIC_RELAXED);
+    slot_append(wheel, timer);
+    wheel->count++;
+    cop__unlock(&wheel->lock);
+}
+
+bool cop__timer_disarm(struct cop__timer *timer) {
+    struct cop__wheel *wheel = __atomic_load_n(&timer->wheel, __ATOMIC_ACQUIRE);
+    if (wheel == NULL)
+        return false;
+    cop__lock(&wheel->lock);
+    bool armed = timer->wheel == wheel;
+    if (armed) {
+        slot_remove(wheel, timer);
+        __atomic_store_n(&timer->wheel, NULL, __ATOMIC_RELAXED);
+        wheel->count--;
+    }
+    cop__unlock(&wheel->lock);
+    return armed;
+}
+
+/* The first used slot at or after `from` on that level, or SLOTS. */
+static unsigned next_used(const struct cop__wheel *wheel, int level, unsigned from) {
+    for (unsigned word = from / 64; word < SLOTS / 64; word++) {
+        uint64_t bits = wheel->used[level][word];
+        if (word == from / 64)
+            bits &= ~UINT64_C(0) << (from % 64);
+        if (bits != 0)
+            return word * 64 + (unsigned)__builtin_ctzll(bits);
+    }
+    return SLOTS;
+}
+
+static int64_t next_locked(const struct cop__wheel *wheel) {
+    if (wheel->count == 0)
+        return INT64_MAX;
+    for (int level = 0; level < LEVELS; level++) {
+        unsigned here = (unsigned)((uint64_t)wheel->now_ms >> (8 * level)) & (SLOTS - 1);
+        unsigned found = next_used(wheel, level, level == 0 ? here : here + 1);
+        if (level > 0 && here + 1 >= SLOTS)
+            found = SLOTS;
+        if (found < SLOTS) {
+            int64_t block = (wheel->now_ms >> (8 * (level + 1))) << (8 * (level + 1));
+            int64_t at = block + ((int64_t)found << (8 * level));
+            return at > wheel->now_ms ? at : wheel->now_ms;
+        }
+    }
+    /* Only what wrapped round at the last level is left. */
+    return wheel->now_ms + (INT64_C(1) << (8 * (LEVELS - 1)));
+}
+
+int64_t cop__wheel_next_ms(struct cop__wheel *wheel) {
+    cop__lock(&wheel->lock);
+    int64_t next = next_locked(wheel);
+    cop__unlock(&wheel->lock);
+    return next;
+}
+
+static void cascade(struct cop__wheel *wheel) {
+    for (int level = LEVELS - 1; level > 0; level--) {
+        if (((uint64_t)wheel->now_ms & ((UINT64_C(1) << (8 * level)) - 1)) != 0)
+            continue;
+        unsigned index = (unsigned)((uint64_t)wheel->now_ms >> (8 * level)) & (SLOTS - 1);
+        struct cop__timer *t = wheel->slots[level][index].head;
+        wheel->slots[level][index].head = wheel->slots[level][index].tail = NULL;
+        wheel->used[level][index / 64] &= ~(UINT64_C(1) << (index % 64));
+        while (t != NULL) {
+            struct cop__timer *next = t->next;
+            slot_append(wheel, t);
+            t = next;
+        }
+    }
+}
+
+struct due {
+    struct cop__timer *publics, **publics_end;
+    struct cop__env *wakes, **wakes_end;
+};
+
+/* Takes everything out of the present tick's slot. */
+static void collect_due(struct cop__wheel *wheel, struct due *due) {
+    unsigned index = (unsigned)(wheel->now_ms & (SLOTS - 1));
+    while (wheel->slots[0][index].head != NULL) {
+        struct cop__timer *t = wheel->slots[0][index].head;
+        slot_remove(wheel, t);
+        wheel->count--;
+        if (t->waiter != NULL) {
+            /* The process may be gone as soon as the lock is: take what is needed now. */
+            struct cop__env *env = cop__env_raw(SIG_WAKE, t->waiter->pid, COP_NONE, 0);
+            env->id = t->seq;
+            *due->wakes_end = env;
+            due->wakes_end = &env->next;
+            __atomic_store_n(&t->wheel, NULL, __ATOMIC_RELEASE);
+        } else {
+            __atomic_store_n(&t->wheel, NULL, __ATOMIC_RELEASE);
+            *due->publics_end = t;
+            due->publics_end = &t->next;
+        }
+    }
+}
+
+void cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms) {
+    struct due due;
+    due.publics = NULL;
+    due.publics_end = &due.publics;
+    due.wakes = NULL;
+    due.wakes_end = &due.wakes;
+    cop__lock(&wheel->lock);
+    for (;;) {
+        collect_due(wheel, &due);
+        if (wheel->now_ms >= now_ms)
+            break;
+        int64_t next = next_locked(wheel);
+        int64_t edge = (wheel->now_ms | (SLOTS - 1)) + 1; /* where a cascade may be needed */
+        if (wheel->count == 0 || next > now_ms) {
+            /* Nothing falls due up to now; but the edges passed must be dealt out. */
+            if (wheel->count == 0 || now_ms < edge) {
+                wheel->now_ms = now_ms;
+                break;
+            }
+        }
+        wheel->now_ms = next < edge ? (next > wheel->now_ms ? next : wheel->now_ms + 1) : edge;
+        if (wheel->now_ms > now_ms)
+            wheel->now_ms = now_ms;
+        if ((wheel->now_ms & (SLOTS - 1)) == 0)
+            cascade(wheel);
+    }
+    cop__unlock(&wheel->lock);
+    struct cop__worker *w = cop__worker_self();
+    while (due.wakes != NULL) {
+        struct cop__env *env = due.wakes;
+        due.wakes = env->next;
+        cop__deliver(w, env);
+    }
+    while (due.publics != NULL) {
+        struct cop__timer *t = due.publics;
+        due.publics = t->next;
+        cop__public_timer_fire(t);
+    }
+}
+
+/* ---- public timers ------------------------------------------------------------------------- */
+
+struct public_timer {
+    struct cop__timer timer; /* first */
+    struct public_timer *hash_next;
+    uint64_t ref;
+    cop_term dest;
+    struct cop__env *env; /* ready to go */
+};
+
+static struct shard {
+    struct cop__lock lock;
+    struct public_timer **buckets;
+    uint32_t mask, count;
+} shards[SHARDS];
+
+static uint64_t ref_hash(uint64_t ref) { return (ref >> 6) * UINT64_C(0x9e3779b97f4a7c15); }
+static struct shard *shard_of(uint64_t ref) { return &shards[ref_hash(ref) >> 58]; }
+static struct public_timer **bucket_of(struct shard *s, uint64_t ref) {
+    return &s->buckets[(ref_hash(ref) >> 20) & s->mask];
+}
+
+void cop__public_timers_init(void) {
+    for (int i = 0; i < SHARDS; i++) {
+        shards[i].mask = 15;
+        shards[i].count = 0;
+        shards[i].buckets = cop__calloc(16, sizeof *shards[i].buckets);
+    }
+}
+
+void cop__public_timers_free(void) {
+    for (int i = 0; i < SHARDS; i++) {
+        for (uint32_t b = 0; shards[i].buckets != NULL && b <= shards[i].mask; b++) {
+            struct public_timer *t = shards[i].buckets[b];
+            while (t != NULL) {
+                struct public_timer *next = t->hash_next;
+                cop__env_free(t->env);
+                cop__free(t);
+                t = next;
+            }
+        }
+        cop__free(shards[i].buckets);
+        shards[i].buckets = NULL;
+    }
+}
+
+static void shard_grow(struct shard *s) {
+    uint32_t mask = s->mask * 2 + 1;
+    struct public_timer **old = s->buckets;
+    uint32_t old_mask = s->mask;
+    s->buckets = cop__calloc((size_t)mask + 1, sizeof *s->buckets);
+    s->mask = mask;
+    for (uint32_t b = 0; b <= old_mask; b++) {
+        while (old[b] != NULL) {
+            struct public_timer *t = old[b];
+            old[b] = t->hash_next;
+            struct public_timer **to = bucket_of(s, t->ref);
+            t->hash_next = *to;
+            *to = t;
+        }
+    }
+    cop__free(old);
+}
+
+static void shard_insert(struct public_timer *t) {
+    struct shard *s = shard_of(t->ref);
+    cop__lock(&s->lock);
+    if (s->count > s->mask)
+        shard_grow(s);
+    struct public_timer **to = bucket_of(s, t->ref);
+    t->hash_next = *to;
+    *to = t;
+    s->count++;
+    cop__unlock(&s->lock);
+}
+
+static struct public_timer **shard_find(struct shard *s, uint64_t ref) {
+    struct public_timer **at = bucket_of(s, ref);
+    while (*at != NULL && (*at)->ref != ref)
+        at = &(*at)->hash_next;
+    return at;
+}
+
+void cop__public_timer_fire(struct cop__timer *timer) {
+    struct public_timer *t = (struct public_timer *)timer;
+    struct shard *s = shard_of(t->ref);
+    cop__lock(&s->lock);
+    struct public_timer **at = shard_find(s, t->ref);
+    COP_ASSERT(*at == t);
+    *at = t->hash_next;
+    s->count--;
+    cop__unlock(&s->lock);
+    cop_term to = cop_is_atom(t->dest) ? cop__name_lookup(t->dest) : t->dest;
+    if (cop_is_none(to)) {
+        cop__env_free(t->env);
+    } else {
+        t->env->to = to;
+        cop__deliver(cop__worker_self(), t->env);
+    }
+    cop__free(t);
+}
+
+static struct cop__wheel *wheel_here(cop_ctx *p) {
+    struct cop__sched *s = p->worker->sched != NULL ? p->worker->sched : cop__node.scheds[0];
+    return s->wheel;
+}
+
+static cop_ref timer_start(cop_ctx *p, cop_term dest, cop_term message, int64_t ms, bool absolute,
+                           bool tagged) {
+    if ((!cop__is_local_pid(dest) && !cop_is_atom(dest)) || (!absolute && ms < 0))
+        cop__badarg(p);
+    struct public_timer *t = cop__calloc(1, sizeof *t);
+    cop_ref ref = cop__ref_next(p);
+    t->ref = ref.t.w;
+    t->dest = dest;
+    if (tagged) {
+        struct cop__scratch scratch;
+        cop_ctx *c = cop__scratch_open(&scratch);
+        /* The message's words stay on p's heap; only the tuple round it is built aside. */
+        cop_term whole = cop_tuple(c, cop_a(timeout), ref, message);
+        t->env = cop__env_new(SIG_MESSAGE, COP_NONE, p->pid, whole);
+        cop__scratch_close(&scratch);
+    } else {
+        t->env = cop__env_new(SIG_MESSAGE, COP_NONE, p->pid, message);
+    }
+    int64_t now_ns = cop__now_ns();
+    int64_t now_up = (now_ns + 999999) / 1000000; /* never early: round the present up */
+    int64_t due = absolute ? ms : ms > (INT64_C(1) << 60) ? INT64_C(1) << 60 : now_up + ms;
+    shard_insert(t);
+    cop__wheel_arm(wheel_here(p), &t->timer, due);
+    if (p->worker->sched == NULL)
+        cop__sched_wake(cop__node.scheds[0]); /* a sleeping scheduler must see the new deadline */
+    return ref;
+}
+
+cop_ref cop__send_after(cop_ctx *ctx, cop_term dest, cop_term message, int64_t ms, bool absolute) {
+    cop__enter(ctx);
+    cop_ref ref = timer_start(ctx, dest, message, ms, absolute, false);
+    cop__leave(ctx);
+    return ref;
+}
+
+cop_ref cop_start_timer(cop_ctx *ctx, int64_t ms, cop_term dest, cop_term message) {
+    cop__enter(ctx);
+    cop_ref ref = timer_start(ctx, dest, message, ms, false, true);
+    cop__leave(ctx);
+    return ref;
+}
+
+static int64_t ms_left(const struct public_timer *t) {
+    int64_t left = t->timer.due_ms - cop__now_ms();
+    return left > 0 ? left : 0;
+}
+
+static bool dest_is_gone(const struct public_timer *t) {
+    if (!cop__is_local_pid(t->dest))
+        return false;
+    struct cop__slot *slot = cop__slot_of(t->dest);
+    return slot == NULL || __atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE) != t->dest.w;
+}
+
+int64_t cop_process_cancel_timer(cop_ctx *ctx, cop_ref timer) {
+    if (!cop__is_local_ref(timer.t))
+        return -1;
+    cop__enter(ctx);
+    struct shard *s = shard_of(timer.t.w);
+    int64_t left = -1;
+    cop__lock(&s->lock);
+    struct public_timer **at = shard_find(s, timer.t.w);
+    struct public_timer *t = *at;
+    if (t != NULL && cop__timer_disarm(&t->timer)) {
+        left = dest_is_gone(t) ? -1 : ms_left(t);
+        *at = t->hash_next;
+        s->count--;
+    } else {
+        t = NULL;
+    }
+    cop__unlock(&s->lock);
+    if (t != NULL) {
+        cop__env_free(t->env);
+        cop__free(t);
+    }
+    cop__leave(ctx);
+    return left;
+}
+
+int64_t cop_process_read_timer(cop_ctx *ctx, cop_ref timer) {
+    if (!cop__is_local_ref(timer.t))
+        return -1;
+    cop__enter(ctx);
+    struct shard *s = shard_of(timer.t.w);
+    cop__lock(&s->lock);
+    struct public_timer *t = *shard_find(s, timer.t.w);
+    int64_t left = t != NULL && __atomic_load_n(&t->timer.wheel, __ATOMIC_ACQUIRE) != NULL
+                           && !dest_is_gone(t)
+                       ? ms_left(t)
+                       : -1;
+    cop__unlock(&s->lock);
+    cop__leave(ctx);
+    return left;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Deep copies between heaps: what every message is.
+ *
+ * First the words are counted, then they are filled. Counting walks with a list of what is still to
+ * be visited (most terms need none of it); filling needs no list: the copy itself is scanned from its
+ * beginning, as a collector would, and what a word points to is appended at its end. Sharing inside
+ * the term is not kept, as in Erlang, so both walks visit the same things.
+ */
+#include "os/alloc.h"
+#include "term/layout.h"
+
+void cop__worklist_grow(struct cop__worklist *w) {
+    size_t cap = w->cap * 4;
+    cop_term *items = cop__malloc(cap * sizeof *items);
+    memcpy(items, w->items, w->count * sizeof *items);
+    if (w->items != w->first)
+        cop__free(w->items);
+    w->items = items;
+    w->cap = cap;
+}
+
+void cop__worklist_free(struct cop__worklist *w) {
+    if (w->items != w->first)
+        cop__free(w->items);
+}
+
+static size_t words_of(cop_term t, struct cop__worklist *work) {
+    size_t words = 0;
+    for (;;) {
+        while (cop_is_cons(t)) {
+            uint64_t *cons = cop__cons(t);
+            words += 2;
+            if (!cop_is_immediate((cop_term){ cons[0] }))
+                cop__worklist_push(work, (cop_term){ cons[0] });
+            t = (cop_term){ cons[1] };
+        }
+        if (cop__is_box(t)) {
+            uint64_t *box = cop__box(t);
+            size_t size = cop__header_size(*box);
+            size_t from = cop__traced_from(cop__header_kind(*box));
+            words += size + 1;
+            for (size_t i = from; from != 0 && i <= size; i++)
+                if (!cop_is_immediate((cop_term){ box[i] }))
+                    cop__worklist_push(work, (cop_term){ box[i] });
+        }
+        if (work->count == 0)
+            return words;
+        t = work->items[--work->count];
+    }
+}
+
+/* A tuple of immediates and flat tuples, the usual message, needs no list. 0: it is not that. */
+static size_t words_of_flat(cop_term t, int depth) {
+    if (!cop__is_box(t))
+        return 0;
+    uint64_t *box = cop__box(t);
+    size_t size = cop__header_size(*box), words = size + 1;
+    size_t from = cop__traced_from(cop__header_kind(*box));
+    for (size_t i = from; from != 0 && i <= size; i++) {
+        cop_term e = { box[i] };
+        if (cop_is_immediate(e))
+            continue;
+        size_t inner = 0;
+        if (cop_is_cons(e)) {
+            uint64_t *cons = cop__cons(e);
+            if (cop_is_immediate((cop_term){ cons[0] }) && cop_is_immediate((cop_term){ cons[1] }))
+                inner = 2;
+        } else if (depth > 0) {
+            inner = words_of_flat(e, depth - 1);
+        }
+        if (inner == 0)
+            return 0;
+        words += inner;
+    }
+    return words;
+}
+
+size_t cop__term_words(cop_term t) {
+    if (cop_is_immediate(t))
+        return 0;
+    size_t flat = words_of_flat(t, 2);
+    if (flat != 0)
+        return flat;
+    struct cop__worklist work;
+    cop__worklist_init(&work);
+    size_t words = words_of(t, &work);
+    cop__worklist_free(&work);
+    return words;
+}
+
+/* Appends what t points to; the pointers inside still lead to the source. */
+static inline uint64_t append(uint64_t w, uint64_t **end, struct cop__offbox **offheap) {
+    cop_term t = { w };
+    uint64_t *to = *end;
+    if (cop_is_cons(t)) {
+        uint64_t *cons = cop__cons(t);
+        to[0] = cons[0];
+        to[1] = cons[1];
+        *end = to + 2;
+        return cop__cons_term(to).w;
+    }
+    if (!cop__is_box(t))
+        return w;
+    uint64_t *box = cop__box(t);
+    size_t words = cop__header_size(*box) + 1;
+    for (size_t i = 0; i < words; i++)
+        to[i] = box[i];
+    *end = to + words;
+    if (cop__is_offheap(cop__header_kind(*box))) {
+        struct cop__offbox *off = (struct cop__offbox *)to;
+        cop__offbox_retain(off);
+        off->next = *offheap;
+        *offheap = off;
+    }
+    return cop__box_term(to).w;
+}
+
+cop_term cop__term_copy(cop_term t, uint64_t **hp, struct cop__offbox **offheap) {
+    uint64_t *scan = *hp, *end = *hp;
+    cop_term copy = { append(t.w, &end, offheap) };
+    while (scan < end) {
+        if (!cop__is_header(*scan)) {
+            if (!cop_is_immediate((cop_term){ scan[0] }))
+                scan[0] = append(scan[0], &end, offheap);
+            if (!cop_is_immediate((cop_term){ scan[1] }))
+                scan[1] = append(scan[1], &end, offheap);
+            scan += 2;
+            continue;
+        }
+        size_t size = cop__header_size(*scan), from = cop__traced_from(cop__header_kind(*scan));
+        for (size_t i = from; from != 0 && i <= size; i++)
+            if (!cop_is_immediate((cop_term){ scan[i] }))
+                scan[i] = append(scan[i], &end, offheap);
+        scan += size + 1;
+    }
+    *hp = end;
+    return copy;
+}

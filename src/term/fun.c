@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Funs, resources, and addresses of other nodes. */
+#include "os/alloc.h"
+#include "term/layout.h"
+
+cop_term cop_fun(cop_ctx *ctx, cop_fun_body body, size_t arity, cop_term env) {
+    if (arity > 255 || body == NULL)
+        cop__raise(ctx, cop_a(badarg).t);
+    uint64_t *box = cop__heap_alloc(cop__heap_of(ctx), 4);
+    box[0] = cop__header(BOX_FUN, 3);
+    box[1] = (uint64_t)(uintptr_t)body;
+    box[2] = arity;
+    box[3] = cop_is_none(env) ? COP__TAG_NIL : env.w;
+    return cop__box_term(box);
+}
+
+int64_t cop_fun_arity(cop_term fun) { return cop_is_fun(fun) ? (int64_t)cop__box(fun)[2] : -1; }
+
+cop_term cop_fun_call_n(cop_ctx *ctx, cop_term fun, size_t argc, const cop_term *argv) {
+    if (!cop_is_fun(fun))
+        cop__raise(ctx, cop_tuple(ctx, cop_a(badfun), fun));
+    uint64_t *box = cop__box(fun);
+    if (box[2] != argc)
+        cop__raise(ctx, cop_tuple(ctx, cop_a(badarity),
+                                  cop_tuple(ctx, fun, cop_list_n(ctx, argc, argv))));
+    cop_fun_body body = (cop_fun_body)(uintptr_t)box[1];
+    return body(ctx, (cop_term){ box[3] }, argc, argv);
+}
+
+cop_term cop_resource(cop_ctx *ctx, const cop_resource_type *type, void *object) {
+    struct cop__heap *heap = cop__heap_of(ctx);
+    struct cop__resource *resource = cop__malloc(sizeof *resource);
+    *resource = (struct cop__resource){ .count = 1, .type = type, .object = object };
+    uint64_t *box = cop__heap_alloc(heap, 3);
+    box[0] = cop__header(BOX_RESOURCE, 2);
+    box[2] = (uint64_t)(uintptr_t)resource;
+    cop__heap_link_offheap(heap, (struct cop__offbox *)box);
+    return cop__box_term(box);
+}
+
+bool cop_get_resource(cop_term t, const cop_resource_type *type, void **object) {
+    if (!cop_is_resource(t))
+        return false;
+    const struct cop__resource *resource = (struct cop__resource *)(uintptr_t)cop__box(t)[2];
+    if (resource->type != type)
+        return false;
+    *object = resource->object;
+    return true;
+}
+
+cop_term cop__external(cop_ctx *ctx, enum cop__box kind, cop_atom node, uint32_t creation,
+                       size_t count, const uint32_t *numbers) {
+    uint64_t *box = cop__heap_alloc(cop__heap_of(ctx), count + 3);
+    box[0] = cop__header(kind, count + 2);
+    box[1] = node.t.w;
+    box[2] = creation;
+    for (size_t i = 0; i < count; i++)
+        box[3 + i] = numbers[i];
+    return cop__box_term(box);
+}

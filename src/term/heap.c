@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Heaps: where boxes are born, and how they go when nothing lives any more.
+ *
+ * A heap bumps `hp` through the region that was lent to it. When that is full, it takes blocks with
+ * malloc, each about as large as all before it, and goes on in the newest:
+ *
+ *     lent:  [ box box box ....... ]      full, but for a tail too small for the box that came
+ *     young: block -> block -> ...        current first; `top` of the older ones says what is used
+ *     fragments: messages that were adopted, each with its own list of counted boxes
+ *     young_off: counted boxes in lent and young;   old_off: those in old
+ *
+ * Invariants
+ *   1. hp and hend lie in young's first block, or in the lent region when there is none.
+ *   2. Every counted box is on exactly one list, the one of the place it lies in.
+ *   3. Old never points to young (terms are immutable and old was filled from the past).
+ * Threads: whoever runs the process that owns the heap; counts of shared objects are atomic.
+ */
+#include "term/heap.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "os/alloc.h"
+#include "term/layout.h"
+
+enum { FIRST_BLOCK_WORDS = 256, LARGEST_BLOCK_WORDS = 1 << 17 };
+
+void (*cop__raise_hook)(cop_ctx *ctx, cop_term reason);
+
+void cop__raise(cop_ctx *ctx, cop_term reason) {
+    if (cop__raise_hook != NULL)
+        cop__raise_hook(ctx, reason);
+    fputs("coppice: an error was raised outside of any process\n", stderr);
+    abort();
+}
+
+/* ---- counted boxes ----------------------------------------------------------------------------- */
+
+void cop__offbox_retain(struct cop__offbox *box) {
+    __atomic_add_fetch((uint64_t *)box->shared, 1, __ATOMIC_RELAXED);
+}
+
+/* Both kinds of shared object begin with their count. */
+void cop__offbox_release(struct cop__offbox *box) {
+    if (__atomic_sub_fetch((uint64_t *)box->shared, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    if (cop__header_kind(box->header) == BOX_RESOURCE) {
+        struct cop__resource *resource = box->shared;
+        if (resource->type->destroy != NULL)
+            resource->type->destroy(resource->object);
+    }
+    cop__free(box->shared);
+}
+
+void cop__heap_link_offheap(struct cop__heap *heap, struct cop__offbox *box) {
+    box->next = heap->young_off;
+    heap->young_off = box;
+    if (cop__header_kind(box->header) != BOX_SHARED)
+        return;
+    uint64_t bytes = heap->young_off_bytes + ((struct cop__shared *)box->shared)->size;
+    heap->young_off_bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+}
+
+/* Drops the boxes of a list down to `end`, which stays. */
+static void drop_list(struct cop__offbox *box, const struct cop__offbox *end) {
+    while (box != end) {
+        struct cop__offbox *next = box->next;
+        cop__offbox_release(box);
+        box = next;
+    }
+}
+
+/* ---- growing ------------------------------------------------------------------------------------ */
+
+void cop__heap_init(struct cop__heap *heap) {
+    *heap = (struct cop__heap){ .fullsweep_after = 65535 };
+}
+
+void cop__heap_lend(struct cop__heap *heap, uint64_t *start, size_t words) {
+    if (heap->lent != NULL || heap->young != NULL)
+        cop__term_panic("a heap was lent a second region");
+    heap->lent = heap->hp = start;
+    heap->lent_end = heap->hend = start + words;
+}
+
+void cop__heap_unlend(struct cop__heap *heap) {
+    if (heap->young != NULL || heap->hp != heap->lent)
+        cop__term_panic("a region was taken back with young terms in it");
+    heap->lent = heap->lent_end = heap->hp = heap->hend = NULL;
+}
+
+uint64_t *cop__heap_more(struct cop__heap *heap, size_t words) {
+    size_t room = heap->young_words;
+    if (room < FIRST_BLOCK_WORDS)
+        room = FIRST_BLOCK_WORDS;
+    if (room > LARGEST_BLOCK_WORDS)
+        room = LARGEST_BLOCK_WORDS;
+    if (room < words)
+        room = words;
+    struct cop__block *block = cop__malloc(sizeof *block + room * sizeof(uint64_t));
+    if (heap->young != NULL)
+        heap->young->top = heap->hp;
+    block->next = heap->young;
+    block->end = block->words + room;
+    block->top = block->words;
+    heap->young = block;
+    heap->hp = block->words + words;
+    heap->hend = block->end;
+    heap->young_words += (uint32_t)room;
+    return block->words;
+}
+
+void cop__heap_adopt(struct cop__heap *heap, struct cop__fragment *fragment) {
+    fragment->next = heap->fragments;
+    heap->fragments = fragment;
+    heap->young_words += fragment->words;
+}
+
+void cop__fragment_free(struct cop__fragment *fragment) {
+    drop_list(fragment->offheap, NULL);
+    cop__free((char *)fragment - fragment->offset);
+}
+
+size_t cop__heap_words(const struct cop__heap *heap) {
+    return (size_t)(heap->lent_end - heap->lent) + heap->young_words + heap->old_words;
+}
+
+/* ---- letting go ----------------------------------------------------------------------------------- */
+
+static void free_blocks(struct cop__block *block) {
+    while (block != NULL) {
+        struct cop__block *next = block->next;
+        cop__free(block);
+        block = next;
+    }
+}
+
+static void free_fragments(struct cop__fragment *fragment) {
+    while (fragment != NULL) {
+        struct cop__fragment *next = fragment->next;
+        cop__fragment_free(fragment);
+        fragment = next;
+    }
+}
+
+/* Young is garbage; the counts of its boxes were taken care of, those of fragments too. */
+static void rewind_young(struct cop__heap *heap) {
+    heap->hp = heap->lent;
+    heap->hend = heap->lent_end;
+    if (heap->young != NULL) {
+        free_blocks(heap->young);
+        heap->young = NULL;
+    }
+    heap->young_words = 0;
+    heap->young_off_bytes = 0;
+}
+
+void cop__heap_reset(struct cop__heap *heap) {
+    if (heap->young_off != NULL) {
+        drop_list(heap->young_off, NULL);
+        heap->young_off = NULL;
+    }
+    if (heap->fragments != NULL) {
+        free_fragments(heap->fragments);
+        heap->fragments = NULL;
+    }
+    rewind_young(heap);
+    if (heap->old != NULL) {
+        drop_list(heap->old_off, NULL);
+        free_blocks(heap->old);
+        heap->old_off = NULL;
+        heap->old = NULL;
+        heap->old_words = heap->old_live = 0;
+    }
+    heap->since_full = 0;
+}
+
+struct cop__heap_mark cop__heap_mark(const struct cop__heap *heap) {
+    return (struct cop__heap_mark){ heap->hp, heap->young, heap->fragments, heap->young_off };
+}
+
+void cop__heap_release(struct cop__heap *heap, const struct cop__heap_mark *mark) {
+    drop_list(heap->young_off, mark->young_off);
+    heap->young_off = mark->young_off;
+    while (heap->fragments != mark->fragments) {
+        struct cop__fragment *fragment = heap->fragments;
+        heap->fragments = fragment->next;
+        heap->young_words -= fragment->words;
+        cop__fragment_free(fragment);
+    }
+    while (heap->young != mark->young) {
+        struct cop__block *block = heap->young;
+        heap->young = block->next;
+        heap->young_words -= (uint32_t)(block->end - block->words);
+        cop__free(block);
+    }
+    heap->hp = mark->hp;
+    heap->hend = heap->young != NULL ? heap->young->end : heap->lent_end;
+}
+
+/* ---- collecting ------------------------------------------------------------------------------------- */
+
+/*
+ * Cheney's algorithm over a list of blocks. What the roots reach is moved to the blocks' ends; then
+ * a finger walks over the words that were moved and moves what they point to, until it meets the
+ * end. Nothing recurses, and a term that is shared is moved once: its old place says where to.
+ *
+ *     start                 finger                  hp
+ *       | scanned: points to  | not scanned: points   |  free
+ *       | new or old only     | to young still        |
+ *
+ * A minor collection goes on in the newest old block and leaves alone what is old. A full one moves
+ * everything, so it needs to know no places at all.
+ */
+static const uint64_t MOVED = UINT64_MAX << 2 | 2; /* in a cons's head: its tail says where to */
+
+struct collection {
+    struct cop__heap *heap;
+    bool full;
+    uint64_t *hp, *end;         /* in the block that is filled now */
+    struct cop__block *current; /* NULL before the first */
+    struct cop__block *fresh;   /* blocks made by this collection, oldest first */
+    size_t fresh_words;
+    size_t bound; /* words that may still come, at most */
+};
+
+/* Words that young may hold at most: the tail of each block may be unused. */
+static size_t young_bound(const struct cop__heap *heap) {
+    if (heap->young == NULL)
+        return (size_t)(heap->hp - heap->lent) + heap->young_words;
+    return (size_t)(heap->lent_end - heap->lent) + heap->young_words
+           - (size_t)(heap->hend - heap->hp);
+}
+
+static void next_block(struct collection *gc, size_t words) {
+    size_t room;
+    if (gc->bound <= 64 && gc->current == NULL) {
+        room = gc->bound; /* a small state gets exactly its size */
+    } else {
+        /* Twice the block before as long as so much may come, and never so little that the blocks
+           become many: a quarter of what is there. */
+        room = gc->current == NULL ? 64 : 2 * (size_t)(gc->current->end - gc->current->words);
+        if (room > LARGEST_BLOCK_WORDS)
+            room = LARGEST_BLOCK_WORDS;
+        if (room > gc->bound)
+            room = gc->bound;
+        size_t least = (gc->fresh_words + (gc->full ? 0 : gc->heap->old_words)) / 4;
+        if (least < 64)
+            least = 64;
+        if (room < least)
+            room = least;
+    }
+    if (room < words)
+        room = words;
+    struct cop__block *block = cop__malloc(sizeof *block + room * sizeof(uint64_t));
+    block->next = NULL;
+    block->end = block->words + room;
+    block->top = block->words;
+    if (gc->current != NULL)
+        gc->current->top = gc->hp;
+    if (gc->fresh == NULL)
+        gc->fresh = block;
+    else
+        gc->current->next = block;
+    gc->current = block;
+    gc->fresh_words += room;
+    gc->hp = block->words;
+    gc->end = block->end;
+}
+
+static inline uint64_t *take(struct collection *gc, size_t words) {
+    if (__builtin_expect((size_t)(gc->end - gc->hp) < words, 0))
+        next_block(gc, words);
+    uint64_t *at = gc->hp;
+    gc->hp = at + words;
+    gc->bound -= gc->bound < words ? gc->bound : words;
+    return at;
+}
+
+static bool is_old(const struct cop__heap *heap, const uint64_t *at) {
+    if ((uintptr_t)at - (uintptr_t)heap->lent < (uintptr_t)heap->lent_end - (uintptr_t)heap->lent)
+        return false;
+    for (const struct cop__block *block = heap->old; block != NULL; block = block->next)
+        if (at >= block->words && at < block->end)
+            return true;
+    return false;
+}
+
+/* Where the value of this word lies after the collection. */
+static inline uint64_t move(struct collection *gc, uint64_t word) {
+    if ((word & 3) == 1) {
+        uint64_t *cons = cop__cons((cop_term){ word });
+        if (cons[0] == MOVED)
+            return cons[1];
+        if (!gc->full && is_old(gc->heap, cons))
+            return word;
+        uint64_t *to = take(gc, 2);
+        to[0] = cons[0];
+        to[1] = cons[1];
+        cons[0] = MOVED;
+        cons[1] = cop__cons_term(to).w;
+        return cons[1];
+    }
+    if ((word & 3) != 0 || word == 0)
+        return word;
+    uint64_t *box = cop__box((cop_term){ word });
+    if (!cop__is_header(box[0]))
+        return box[0];
+    if (!gc->full && is_old(gc->heap, box))
+        return word;
+    size_t words = 1 + cop__header_size(box[0]);
+    uint64_t *to = take(gc, words);
+    memcpy(to, box, words * sizeof(uint64_t));
+    box[0] = cop__box_term(to).w;
+    return box[0];
+}
+
+/* Moves what the boxes and conses in [at, end) point to; returns end. */
+static uint64_t *scan(struct collection *gc, uint64_t *at, uint64_t *end) {
+    while (at < end) {
+        if (!cop__is_header(*at)) {
+            at[0] = move(gc, at[0]);
+            at[1] = move(gc, at[1]);
+            at += 2;
+            continue;
+        }
+        size_t size = cop__header_size(*at), from = cop__traced_from(cop__header_kind(*at));
+        for (size_t i = from; from != 0 && i <= size; i++)
+            at[i] = move(gc, at[i]);
+        at += size + 1;
+    }
+    return at;
+}
+
+/* The counted boxes of a list that were moved go to old's list, the others give their count back. */
+static void sweep_off(struct cop__heap *heap, struct cop__offbox *box) {
+    while (box != NULL) {
+        struct cop__offbox *next = box->next;
+        if (cop__is_header(box->header)) {
+            cop__offbox_release(box);
+        } else {
+            struct cop__offbox *moved = (struct cop__offbox *)(uintptr_t)box->header;
+            moved->next = heap->old_off;
+            heap->old_off = moved;
+        }
+        box = next;
+    }
+}
+
+static uint32_t used_words(const struct cop__block *block) {
+    size_t words = 0;
+    for (; block != NULL; block = block->next)
+        words += (size_t)(block->top - block->words);
+    return (uint32_t)words;
+}
+
+/* The blocks that this collection made, newest first, in front of the old ones that stay. */
+static void keep_blocks(struct collection *gc, struct cop__block *old) {
+    if (gc->current != NULL)
+        gc->current->top = gc->hp;
+    struct cop__block *block = gc->fresh;
+    while (block != NULL) {
+        struct cop__block *next = block->next;
+        block->next = old;
+        old = block;
+        block = next;
+    }
+    gc->heap->old = old;
+    gc->heap->old_words = (uint32_t)(gc->heap->old_words + gc->fresh_words);
+}
+
+static void move_all(struct collection *gc, struct cop__roots *roots, size_t count) {
+    struct cop__block *block = gc->current; /* where the finger is */
+    uint64_t *finger = gc->hp;
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < roots[i].count; k++)
+            roots[i].first[k].w = move(gc, roots[i].first[k].w);
+    if (block == NULL) {
+        if ((block = gc->fresh) == NULL)
+            return;
+        finger = block->words;
+    }
+    bool in_old = block == gc->heap->old && !gc->full;
+    for (;;) {
+        while (block == gc->current && finger < gc->hp)
+            finger = scan(gc, finger, gc->hp);
+        if (block == gc->current)
+            return;
+        /* The old block we began in has an older one as `next`: the one after it is fresh. */
+        scan(gc, finger, block->top);
+        block = in_old ? gc->fresh : block->next;
+        in_old = false;
+        finger = block->words;
+    }
+}
+
+void cop__heap_collect(struct cop__heap *heap, struct cop__roots *roots, size_t count, bool full) {
+    struct collection gc = { .heap = heap, .full = full, .bound = young_bound(heap) };
+    if (full)
+        gc.bound += heap->old_words;
+    if (!full && heap->old != NULL) {
+        gc.current = heap->old;
+        gc.hp = heap->old->top;
+        gc.end = heap->old->end;
+    }
+    move_all(&gc, roots, count);
+
+    struct cop__offbox *old_off = heap->old_off;
+    struct cop__block *old = heap->old;
+    if (full) {
+        heap->old_off = NULL;
+        heap->old_words = 0;
+        keep_blocks(&gc, NULL);
+        sweep_off(heap, old_off);
+        free_blocks(old);
+        heap->old_live = used_words(heap->old);
+        heap->since_full = 0;
+    } else {
+        keep_blocks(&gc, old);
+        heap->since_full++;
+    }
+    sweep_off(heap, heap->young_off);
+    heap->young_off = NULL;
+    while (heap->fragments != NULL) {
+        struct cop__fragment *fragment = heap->fragments;
+        heap->fragments = fragment->next;
+        sweep_off(heap, fragment->offheap);
+        fragment->offheap = NULL;
+        cop__fragment_free(fragment);
+    }
+    rewind_young(heap);
+}
+
+bool cop__heap_wants_full(const struct cop__heap *heap) {
+    return heap->since_full >= heap->fullsweep_after
+           || heap->old_words > 2 * (size_t)heap->old_live + 128;
+}

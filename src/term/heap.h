@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COP__TERM_HEAP_H
+#define COP__TERM_HEAP_H
+
+#include <coppice/term.h>
+
+/*
+ * Heaps. A cop_ctx begins with one of these: `(struct cop__heap *)ctx` is how src/term allocates.
+ *
+ * Young: a bump region that is *lent* (it belongs to the stack the process runs on) plus blocks
+ *        taken with malloc when it is full, plus adopted message fragments.
+ * Old:   blocks that the collector filled. Terms are immutable: old never points to young.
+ * A collection evacuates what the roots reach out of young into old, frees the young blocks and
+ * fragments and rewinds the lent region. A full one also evacuates old into fresh blocks.
+ *
+ * Off-heap: boxes that hold a count on something shared (large binaries, resources) are linked
+ * through their second word, one list per generation; a dropped box gives its count back.
+ */
+struct cop__block {
+    struct cop__block *next;
+    uint64_t *end;  /* one past the last word */
+    uint64_t *top;  /* words up to here are used (maintained when another block becomes current) */
+    uint64_t words[];
+};
+
+/* A box with a count: { header, next box of the list, pointer to the shared object, ... }. */
+struct cop__offbox {
+    uint64_t header;
+    struct cop__offbox *next;
+    void *shared;
+};
+
+/* A copied term in one malloc'ed block: a message's body. Its owner embeds it last. */
+struct cop__fragment {
+    struct cop__fragment *next;
+    struct cop__offbox *offheap;
+    uint32_t words;     /* size of the body */
+    uint32_t offset;    /* from the start of the malloc'ed block to this struct, for free */
+    uint64_t body[];
+};
+
+struct cop__heap {
+    uint64_t *hp, *hend;               /* where the next box goes; end of the current young block */
+    uint64_t *lent, *lent_end;         /* the lent region, NULL when none */
+    struct cop__block *young;          /* malloc'ed young blocks, current first */
+    struct cop__fragment *fragments;   /* adopted messages */
+    struct cop__offbox *young_off, *old_off;
+    struct cop__block *old;            /* current first */
+    uint32_t young_words;              /* in malloc'ed young blocks and fragments */
+    uint32_t old_words;                /* in old blocks */
+    uint32_t old_live;                 /* words that the last full collection kept */
+    uint32_t since_full;               /* minor collections since then */
+    uint32_t fullsweep_after;
+    uint32_t young_off_bytes;          /* bytes of shared binaries reached from young boxes */
+};
+
+struct cop__roots {
+    cop_term *first;
+    size_t count;
+};
+
+void cop__heap_init(struct cop__heap *heap);
+/* Lends the bump region [start, start + words) to the heap; nothing young may be alive. */
+void cop__heap_lend(struct cop__heap *heap, uint64_t *start, size_t words);
+/* Takes it back. Nothing young may be alive in it. */
+void cop__heap_unlend(struct cop__heap *heap);
+/* True when nothing at all was allocated or adopted since the last collection. */
+static inline bool cop__heap_young_is_empty(const struct cop__heap *heap) {
+    return heap->hp == heap->lent && heap->fragments == NULL && heap->young == NULL;
+}
+uint64_t *cop__heap_more(struct cop__heap *heap, size_t words);
+/* Room for a box of that many words. Never NULL; out of memory stops the program. */
+static inline uint64_t *cop__heap_alloc(struct cop__heap *heap, size_t words) {
+    uint64_t *at = heap->hp;
+    if (__builtin_expect((size_t)(heap->hend - at) < words, 0))
+        return cop__heap_more(heap, words);
+    heap->hp = at + words;
+    return at;
+}
+/* The heap keeps this fragment until its next collection. */
+void cop__heap_adopt(struct cop__heap *heap, struct cop__fragment *fragment);
+/* Frees a fragment nobody adopted. */
+void cop__fragment_free(struct cop__fragment *fragment);
+/* Collects: afterwards young is empty, and what the roots hold is old. `full`: old is swept too. */
+void cop__heap_collect(struct cop__heap *heap, struct cop__roots *roots, size_t count, bool full);
+/* True when the policy (old has doubled, or fullsweep_after) asks for a full one now. */
+bool cop__heap_wants_full(const struct cop__heap *heap);
+/* Nothing is alive any more: frees everything, keeps the lent region. */
+void cop__heap_reset(struct cop__heap *heap);
+/* Words in use: young region and blocks, fragments, old. */
+size_t cop__heap_words(const struct cop__heap *heap);
+
+/* A point to come back to, for COP_SCOPE: release frees what was allocated or adopted since. */
+struct cop__heap_mark {
+    uint64_t *hp;
+    struct cop__block *young;
+    struct cop__fragment *fragments;
+    struct cop__offbox *young_off;
+};
+struct cop__heap_mark cop__heap_mark(const struct cop__heap *heap);
+void cop__heap_release(struct cop__heap *heap, const struct cop__heap_mark *mark);
+
+/* Copying between heaps: the words needed for a deep copy, then the copy, which fills exactly them
+   and links its counted boxes into *offheap. Neither recurses: stacks are small. Immediates need
+   0 words. Terms built outside (COP_NONE) must not be passed. */
+size_t cop__term_words(cop_term t);
+cop_term cop__term_copy(cop_term t, uint64_t **hp, struct cop__offbox **offheap);
+
+/* Set by the run-time: raises an error in the process that owns ctx; does not return. */
+extern void (*cop__raise_hook)(cop_ctx *ctx, cop_term reason);
+_Noreturn void cop__raise(cop_ctx *ctx, cop_term reason);
+
+#endif

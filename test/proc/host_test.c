@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The node from outside: start and stop, threads that attach. */
+#include <coppice.h>
+#include <coppice/test.h>
+#include <errno.h>
+#include <pthread.h>
+
+static void doubler(cop_ctx *ctx, cop_term arg) {
+    cop_process_register(ctx, cop_self(ctx), cop_a(doubler));
+    for (;;)
+        COP_SCOPE(ctx) {
+            cop_term message;
+            cop_pid from;
+            int64_t n;
+            cop_receive(ctx, COP_INFINITY, &message);
+            if (cop_match_tuple(message, &from, &n))
+                cop_send(ctx, from, 2 * n);
+        }
+}
+
+TEST_HOST(a_node_starts_and_stops_many_times) {
+    for (int i = 0; i < 20; i++) {
+        EXPECT_INT(cop_node_start(&(cop_node_opts){ .schedulers = 2 }), 0);
+        EXPECT_INT(cop_node_start(NULL), -EALREADY);
+        for (int k = 0; k < 10; k++)
+            cop_node_spawn(doubler);
+        EXPECT_INT(cop_node_stop(), 0);
+        EXPECT_INT(cop_node_stop(), -ESRCH);
+    }
+}
+
+static void *ask(void *arg) {
+    cop_ctx *ctx = cop_attach();
+    EXPECT(ctx != NULL);
+    for (int64_t i = 0; i < 1000; i++) {
+        COP_SCOPE(ctx) {
+            cop_term message;
+            int64_t twice;
+            cop_send(ctx, cop_a(doubler), cop_tuple(ctx, cop_self(ctx), i));
+            EXPECT(cop_receive(ctx, 10000, &message));
+            EXPECT(cop_get_i64(message, &twice) && twice == 2 * i);
+        }
+    }
+    cop_term message;
+    EXPECT(!cop_receive(ctx, 5, &message));
+    cop_detach(ctx);
+    return NULL;
+}
+
+TEST_HOST(threads_of_the_host_program_attach_and_call_in) {
+    EXPECT_INT(cop_node_start(&(cop_node_opts){ .schedulers = 2 }), 0);
+    cop_node_spawn(doubler);
+    ctx = cop_attach();
+    while (cop_is_none(cop_process_whereis(ctx, cop_a(doubler))))
+        cop_process_sleep(ctx, 1);
+    cop_detach(ctx);
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        EXPECT_INT(pthread_create(&threads[i], NULL, ask, NULL), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    EXPECT_INT(cop_node_stop(), 0);
+}
+
+static void end_the_node(cop_ctx *ctx, cop_term arg) { cop_node_shutdown(ctx, 7); }
+
+TEST_HOST(a_process_ends_the_node_with_a_status) {
+    EXPECT_INT(cop_node_start(NULL), 0);
+    cop_node_spawn(end_the_node);
+    EXPECT_INT(cop_node_wait(), 7);
+    EXPECT_INT(cop_node_stop(), 0);
+}
+
+TEST_HOST(a_full_table_raises_system_limit) {
+    EXPECT_INT(cop_node_start(&(cop_node_opts){ .max_processes = 100 }), 0);
+    ctx = cop_attach();
+    EXPECT_ERROR(ctx, ":system_limit") {
+        for (int i = 0; i < 200; i++)
+            cop_spawn(ctx, doubler, COP_NONE);
+    }
+    cop_detach(ctx);
+    EXPECT_INT(cop_node_stop(), 0);
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Spawning, exit signals and links. Expectations: spec cases of the process chapter, which were
+   observed on Elixir 1.14 / OTP 25; the numbers are in the names. */
+#include <coppice.h>
+#include <coppice/test.h>
+
+static void exit_with_arg(cop_ctx *ctx, cop_term arg) { cop_exit(ctx, arg); }
+static void return_at_once(cop_ctx *ctx, cop_term arg) {}
+
+static void wait_for_ever(cop_ctx *ctx, cop_term arg) {
+    cop_term message;
+    for (;;)
+        COP_SCOPE(ctx) { cop_receive(ctx, COP_INFINITY, &message); }
+}
+
+/* Traps exits and tells `arg` every message it gets. */
+static void trap_and_tell(cop_ctx *ctx, cop_term arg) {
+    cop_process_trap_exit(ctx, true);
+    cop_send(ctx, arg, cop_a(ready));
+    for (;;)
+        COP_SCOPE(ctx) {
+            cop_term message;
+            cop_receive(ctx, COP_INFINITY, &message);
+            cop_send(ctx, arg, cop_tuple(ctx, cop_a(got), message));
+        }
+}
+
+static cop_pid trapper(cop_ctx *ctx) {
+    cop_pid p = cop_spawn(ctx, trap_and_tell, cop_self(ctx).t);
+    ASSERT_RECEIVE(ctx, ":ready");
+    return p;
+}
+
+TEST(PR_001_a_spawned_process_ends_normal) {
+    cop_spawned s = cop_spawn_monitor(ctx, return_at_once, COP_NONE);
+    cop_term down = ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :normal}");
+    EXPECT(cop_elem(down, 1).w == s.ref.t.w);
+}
+
+TEST(PR_002_a_linked_exit_is_a_message_to_a_trapper) {
+    cop_process_trap_exit(ctx, true);
+    cop_pid p = cop_spawn_link(ctx, exit_with_arg, cop_a(boo).t);
+    cop_term exit = ASSERT_RECEIVE(ctx, "{:EXIT, _, :boo}");
+    EXPECT(cop_elem(exit, 1).w == p.t.w);
+    EXPECT_TERM(ctx, test_flush(ctx), "[]");
+}
+
+TEST(PR_003_a_monitored_exit_is_a_down_message) {
+    cop_spawned s = cop_spawn_monitor(ctx, exit_with_arg, cop_a(boo).t);
+    cop_term pattern = cop_tuple(ctx, cop_as("DOWN"), s.ref, cop_a(process), s.pid, cop_a(boo));
+    cop_term down = ASSERT_RECEIVE(ctx, "{:DOWN, _, _, _, _}");
+    EXPECT_SAME(ctx, down, pattern);
+}
+
+TEST(PR_005_a_monitor_may_have_a_tag) {
+    cop_process_spawn(ctx, exit_with_arg, cop_a(q).t,
+                      &(cop_spawn_opts){ .monitor_tag = cop_tuple(ctx, cop_a(t), "x") });
+    ASSERT_RECEIVE(ctx, "{{:t, \"x\"}, _, :process, _, :q}");
+}
+
+TEST(PR_013_link_and_monitor_both_tell) {
+    cop_process_trap_exit(ctx, true);
+    cop_process_spawn(ctx, exit_with_arg, cop_a(e).t,
+                      &(cop_spawn_opts){ .link = true, .monitor = true });
+    ASSERT_RECEIVE(ctx, "{:EXIT, _, :e}");
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :e}");
+}
+
+static void raise_oops(cop_ctx *ctx, cop_term arg) { cop_raise(ctx, "RuntimeError", "oops"); }
+static void throw_ball(cop_ctx *ctx, cop_term arg) { cop_throw(ctx, cop_a(ball)); }
+static void error_term(cop_ctx *ctx, cop_term arg) { cop_error(ctx, cop_a(badthing)); }
+
+TEST(PR_014_exit_reasons) {
+    cop_spawn_monitor(ctx, raise_oops, COP_NONE);
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, _, _, {%RuntimeError{message: \"oops\"}, _}}");
+    cop_spawn_monitor(ctx, throw_ball, COP_NONE);
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, _, _, {{:nocatch, :ball}, _}}");
+    cop_spawn_monitor(ctx, error_term, COP_NONE);
+    cop_term down = ASSERT_RECEIVE(ctx, "{:DOWN, _, _, _, {:badthing, _}}");
+    EXPECT(cop_is_list(cop_elem(cop_elem(down, 4), 1)));
+}
+
+TEST(PR_019_a_thousand_pids_differ) {
+    cop_term set = cop_map(ctx);
+    for (int i = 0; i < 1000; i++)
+        set = cop_map_put(ctx, set, cop_spawn(ctx, return_at_once, COP_NONE).t, COP_NIL);
+    EXPECT_INT(cop_map_size(set), 1000);
+}
+
+TEST(PR_020_normal_does_not_kill_another) {
+    cop_process_trap_exit(ctx, true);
+    cop_pid p = cop_spawn_link(ctx, wait_for_ever, COP_NONE);
+    cop_process_exit(ctx, p, cop_a(normal).t);
+    EXPECT(cop_process_is_alive(ctx, p));
+    cop_process_exit(ctx, p, cop_a(abnormal).t);
+    ASSERT_RECEIVE(ctx, "{:EXIT, _, :abnormal}");
+    EXPECT(!cop_process_is_alive(ctx, p));
+}
+
+static void exit_self_normal(cop_ctx *ctx, cop_term arg) {
+    cop_process_exit(ctx, cop_self(ctx), cop_a(normal).t);
+    wait_for_ever(ctx, arg);
+}
+
+TEST(PR_021_normal_to_oneself_ends) {
+    cop_process_trap_exit(ctx, true);
+    cop_spawn_link(ctx, exit_self_normal, COP_NONE);
+    ASSERT_RECEIVE(ctx, "{:EXIT, _, :normal}");
+}
+
+TEST(PR_022_a_trapper_gets_normal_as_a_message) {
+    cop_pid p = trapper(ctx);
+    cop_process_exit(ctx, p, cop_a(normal).t);
+    ASSERT_RECEIVE(ctx, "{:got, {:EXIT, _, :normal}}");
+    EXPECT(cop_process_is_alive(ctx, p));
+}
+
+TEST(PR_024_kill_cannot_be_trapped) {
+    cop_pid p = trapper(ctx);
+    cop_process_monitor(ctx, p);
+    cop_process_exit(ctx, p, cop_a(kill).t);
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :killed}");
+}
+
+TEST(PR_025_exit_kill_by_itself_is_an_ordinary_reason) {
+    cop_process_trap_exit(ctx, true);
+    cop_spawn_link(ctx, exit_with_arg, cop_a(kill).t);
+    ASSERT_RECEIVE(ctx, "{:EXIT, _, :kill}");
+}
+
+TEST(PR_026_exit_to_the_dead_and_to_nonsense) {
+    cop_process_exit(ctx, test_dead_pid(ctx), cop_a(foo).t);
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_exit(ctx, cop_a(name), cop_a(x).t); }
+}
+
+TEST(PR_027_killed_is_dead_for_the_killer_at_once) {
+    for (int i = 0; i < 200; i++) {
+        cop_pid p = cop_spawn(ctx, wait_for_ever, COP_NONE);
+        cop_process_exit(ctx, p, cop_a(kill).t);
+        EXPECT(!cop_process_is_alive(ctx, p));
+        EXPECT(cop_is_none(cop_process_info(ctx, p, cop_a(status))));
+    }
+}
+
+static void chain(cop_ctx *ctx, cop_term arg) {
+    int64_t depth;
+    EXPECT(cop_get_i64(arg, &depth));
+    if (depth == 0)
+        cop_exit(ctx, cop_a(deep));
+    cop_spawn_link(ctx, chain, cop_of(ctx, depth - 1));
+    wait_for_ever(ctx, arg);
+}
+
+TEST(PR_028_an_exit_climbs_a_chain_of_links) {
+    cop_spawn_monitor(ctx, chain, COP_INT(3));
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :deep}");
+}
+
+TEST(PR_031_a_link_to_oneself_does_nothing) {
+    cop_process_link(ctx, cop_self(ctx));
+    EXPECT_TERM(ctx, cop_process_info(ctx, cop_self(ctx), cop_a(links)), "[]");
+}
+
+TEST(PR_032_a_link_is_there_once) {
+    cop_pid p = test_idle_pid(ctx);
+    cop_process_link(ctx, p);
+    cop_process_link(ctx, p);
+    EXPECT_SAME(ctx, cop_process_info(ctx, cop_self(ctx), cop_a(links)), cop_list(ctx, p));
+    cop_process_unlink(ctx, p);
+    EXPECT_TERM(ctx, cop_process_info(ctx, cop_self(ctx), cop_a(links)), "[]");
+}
+
+TEST(PR_033_a_trapper_links_to_the_dead) {
+    cop_pid dead = test_dead_pid(ctx);
+    cop_process_trap_exit(ctx, true);
+    cop_process_link(ctx, dead);
+    ASSERT_RECEIVE(ctx, "{:EXIT, _, :noproc}");
+}
+
+TEST(PR_034_a_link_to_the_dead_raises_noproc) {
+    cop_pid dead = test_dead_pid(ctx);
+    EXPECT_ERROR(ctx, ":noproc") { cop_process_link(ctx, dead); }
+}
+
+TEST(PR_036_an_unlinked_exit_does_not_reach) {
+    cop_pid p = cop_spawn_link(ctx, wait_for_ever, COP_NONE);
+    cop_process_unlink(ctx, p);
+    cop_process_exit(ctx, p, cop_a(boo).t);
+    EXPECT_TERM(ctx, test_await_down(ctx, p), "_");
+    EXPECT_TERM(ctx, test_flush(ctx), "[]");
+}
+
+TEST(link_unlink_link_never_delivers_a_stale_exit) {
+    cop_process_trap_exit(ctx, true);
+    for (int i = 0; i < 500; i++)
+        COP_SCOPE(ctx) {
+            cop_pid p = cop_spawn_link(ctx, exit_with_arg, cop_a(boo).t);
+            cop_process_unlink(ctx, p);
+            cop_process_link(ctx, p);
+            /* Either it was still alive for the second link, or it was not: one exit, once. */
+            cop_term exit = ASSERT_RECEIVE(ctx, "{:EXIT, _, _}");
+            EXPECT(cop_elem(exit, 1).w == p.t.w);
+            EXPECT_TERM(ctx, test_await_down(ctx, p), "_");
+            EXPECT_TERM(ctx, test_flush(ctx), "[]");
+        }
+}
+
+static void link_in_line(cop_ctx *ctx, cop_term left) {
+    int64_t n;
+    cop_pid top;
+    EXPECT(cop_match_tuple(left, &n, &top));
+    if (n == 0)
+        cop_send(ctx, top, cop_a(all_there));
+    else
+        cop_spawn_link(ctx, link_in_line, cop_tuple(ctx, n - 1, top));
+    wait_for_ever(ctx, left);
+}
+
+TEST(a_hundred_thousand_linked_in_a_line_die_by_one_exit, .timeout_s = 120) {
+    int64_t before = (int64_t)cop_node_process_count();
+    cop_spawned first = cop_spawn_monitor(ctx, link_in_line,
+                                          cop_tuple(ctx, 100000, cop_self(ctx)));
+    ASSERT_RECEIVE_IN(ctx, ":all_there", 60000);
+    EXPECT((int64_t)cop_node_process_count() > before + 100000);
+    cop_process_exit(ctx, first.pid, cop_a(enough).t);
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :enough}");
+    while ((int64_t)cop_node_process_count() > before)
+        cop_yield(ctx);
+}

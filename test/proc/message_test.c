@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sending, receiving, names, timers, dictionary: the spec's cases (Elixir 1.14 / OTP 25). */
+#include <coppice.h>
+#include <coppice/test.h>
+
+static bool is_b(cop_term message, void *arg) { return cop_match(message, cop_a(b)); }
+
+TEST(PR_090_a_receive_takes_the_first_that_matches) {
+    cop_send(ctx, cop_self(ctx), cop_a(a));
+    cop_send(ctx, cop_self(ctx), cop_a(b));
+    cop_send(ctx, cop_self(ctx), cop_a(c));
+    cop_send(ctx, cop_self(ctx), cop_a(b));
+    cop_term message;
+    EXPECT(cop_receive_match(ctx, COP_INFINITY, is_b, NULL, &message));
+    EXPECT_TERM(ctx, test_flush(ctx), "[:a, :c, :b]");
+}
+
+TEST(PR_092_after_zero_with_unmatched_mail) {
+    cop_send(ctx, cop_self(ctx), cop_a(a));
+    cop_term message;
+    EXPECT(!cop_receive_match(ctx, 0, is_b, NULL, &message));
+    EXPECT_TERM(ctx, test_flush(ctx), "[:a]");
+}
+
+TEST(PR_093_a_bad_timeout_raises_unless_a_message_matches) {
+    cop_term message;
+    EXPECT_ERROR(ctx, ":timeout_value") { cop_receive(ctx, INT64_C(4294967296), &message); }
+    EXPECT_ERROR(ctx, ":timeout_value") { cop_receive(ctx, -1, &message); }
+    cop_send(ctx, cop_self(ctx), cop_a(a));
+    EXPECT(cop_receive(ctx, -1, &message));
+}
+
+static void send_thousand(cop_ctx *ctx, cop_term to) {
+    for (int i = 0; i < 1000; i++)
+        cop_send(ctx, to, i);
+}
+
+TEST(PR_094_a_thousand_messages_arrive_in_order) {
+    cop_spawn(ctx, send_thousand, cop_self(ctx).t);
+    for (int i = 0; i < 1000; i++) {
+        cop_term message;
+        EXPECT(cop_receive(ctx, 5000, &message));
+        EXPECT_TERM(ctx, message, "_");
+        int64_t n;
+        EXPECT(cop_get_i64(message, &n) && n == i);
+    }
+}
+
+static void two_then_exit(cop_ctx *ctx, cop_term to) {
+    cop_send(ctx, to, cop_a(m1));
+    cop_send(ctx, to, cop_a(m2));
+    cop_exit(ctx, cop_a(e));
+}
+
+TEST(PR_095_messages_come_before_the_exit) {
+    cop_process_trap_exit(ctx, true);
+    cop_spawn_link(ctx, two_then_exit, cop_self(ctx).t);
+    cop_term exit = ASSERT_RECEIVE(ctx, "{:EXIT, _, :e}");
+    EXPECT_TERM(ctx, exit, "_");
+    EXPECT_TERM(ctx, test_flush(ctx), "[:m1, :m2]");
+}
+
+TEST(PR_096_where_a_message_may_go) {
+    EXPECT_ERROR(ctx, ":badarg") { cop_send(ctx, cop_a(nosuchname), cop_a(x)); }
+    EXPECT_TERM(ctx, cop_send(ctx, cop_tuple(ctx, cop_a(nosuch), cop_as("nonode@nohost")), 1), "1");
+    EXPECT_TERM(ctx, cop_send(ctx, cop_tuple(ctx, cop_a(n), cop_as("foo@bar")), 1), "1");
+    EXPECT_TERM(ctx, cop_send(ctx, test_dead_pid(ctx), 1), "1");
+    EXPECT_TERM(ctx, cop_send(ctx, cop_make_ref(ctx), 1), "1");
+    EXPECT_ERROR(ctx, ":badarg") { cop_send(ctx, cop_of(ctx, "x"), 1); }
+}
+
+TEST(PR_098_the_queue_length_counts_what_was_just_sent) {
+    cop_pid p = cop_spawn(ctx, two_then_exit, cop_self(ctx).t); /* never receives */
+    test_await_down(ctx, p);
+    test_flush(ctx);
+    cop_send(ctx, cop_self(ctx), cop_a(m));
+    EXPECT_TERM(ctx, cop_process_info(ctx, cop_self(ctx), cop_a(message_queue_len)), "1");
+}
+
+TEST(PR_060_register_and_whereis) {
+    EXPECT(cop_process_register(ctx, cop_self(ctx), cop_a(me)));
+    EXPECT(cop_process_whereis(ctx, cop_a(me)).w == cop_self(ctx).t.w);
+    EXPECT_TERM(ctx, cop_process_info(ctx, cop_self(ctx), cop_a(registered_name)), ":me");
+    cop_send(ctx, cop_a(me), cop_a(hi));
+    ASSERT_RECEIVE(ctx, ":hi");
+    EXPECT(!cop_process_register(ctx, cop_self(ctx), cop_a(me2))); /* PR_061 */
+    EXPECT(cop_process_unregister(ctx, cop_a(me)));
+    EXPECT(cop_is_none(cop_process_whereis(ctx, cop_a(me))));
+    EXPECT(!cop_process_unregister(ctx, cop_a(me)));
+    EXPECT(!cop_process_register(ctx, cop_self(ctx), cop_a(undefined))); /* PR_062 */
+    EXPECT(!cop_process_register(ctx, test_dead_pid(ctx), cop_a(gone)));
+}
+
+static void register_and_end(cop_ctx *ctx, cop_term arg) {
+    EXPECT(cop_process_register(ctx, cop_self(ctx), cop_a(fixed)));
+}
+
+TEST(PR_065_a_name_is_free_when_down_has_come) {
+    for (int i = 0; i < 200; i++) {
+        cop_spawn_monitor(ctx, register_and_end, COP_NONE);
+        ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :normal}");
+        EXPECT(cop_is_none(cop_process_whereis(ctx, cop_a(fixed))));
+    }
+}
+
+TEST(PR_070_send_after_delivers) {
+    cop_ref timer = cop_process_send_after(ctx, cop_self(ctx), cop_a(hi), 10);
+    ASSERT_RECEIVE(ctx, ":hi");
+    EXPECT_INT(cop_process_read_timer(ctx, timer), -1);
+    EXPECT_INT(cop_process_cancel_timer(ctx, timer), -1);
+}
+
+TEST(PR_071_an_absolute_time) {
+    int64_t due = cop_monotonic_ms(ctx) + 30;
+    cop_process_send_at(ctx, cop_self(ctx), cop_a(hi), due);
+    ASSERT_RECEIVE(ctx, ":hi");
+    EXPECT(cop_monotonic_ms(ctx) >= due);
+    cop_process_send_at(ctx, cop_self(ctx), cop_a(past), -5);
+    ASSERT_RECEIVE(ctx, ":past");
+}
+
+TEST(PR_072_read_and_cancel) {
+    cop_ref timer = cop_process_send_after(ctx, cop_self(ctx), cop_a(hi), 100000);
+    int64_t left = cop_process_read_timer(ctx, timer);
+    EXPECT(left > 99000 && left <= 100001);
+    EXPECT(cop_process_cancel_timer(ctx, timer) > 99000);
+    EXPECT_INT(cop_process_cancel_timer(ctx, timer), -1);
+}
+
+TEST(PR_075_bad_timers) {
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_send_after(ctx, cop_self(ctx), 1, -1); }
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_send_after(ctx, cop_of(ctx, "x"), 1, 1); }
+    cop_ref far = cop_process_send_after(ctx, cop_self(ctx), 1, INT64_C(4294967296));
+    EXPECT(cop_process_cancel_timer(ctx, far) >= INT64_C(4294967295));
+}
+
+TEST(PR_076_a_name_is_looked_up_when_the_timer_fires) {
+    cop_process_send_after(ctx, cop_a(soon), cop_a(hi), 20);
+    cop_process_send_after(ctx, cop_a(never), cop_a(hi), 1);
+    EXPECT(cop_process_register(ctx, cop_self(ctx), cop_a(soon)));
+    ASSERT_RECEIVE(ctx, ":hi");
+    EXPECT_TERM(ctx, test_flush(ctx), "[]");
+}
+
+TEST(PR_077_a_timer_to_the_dead_reads_as_none) {
+    cop_ref timer = cop_process_send_after(ctx, test_dead_pid(ctx), 1, 100000);
+    EXPECT_INT(cop_process_read_timer(ctx, timer), -1);
+    EXPECT_INT(cop_process_cancel_timer(ctx, timer), -1);
+}
+
+TEST(PR_079_start_timer_wraps_the_message) {
+    cop_ref timer = cop_start_timer(ctx, 5, cop_self(ctx).t, cop_a(m).t);
+    cop_term message = ASSERT_RECEIVE(ctx, "{:timeout, _, :m}");
+    EXPECT(cop_elem(message, 1).w == timer.t.w);
+}
+
+TEST(PR_080_equal_times_keep_their_order) {
+    int64_t due = cop_monotonic_ms(ctx) + 300;
+    for (int i = 0; i < 5; i++)
+        cop_process_send_at(ctx, cop_self(ctx), i, due);
+    ASSERT_RECEIVE(ctx, "4");
+    EXPECT_TERM(ctx, test_flush(ctx), "[0, 1, 2, 3]");
+}
+
+TEST(PR_107_the_dictionary) {
+    EXPECT(cop_is_none(cop_process_put(ctx, cop_a(foo).t, cop_a(bar).t)));
+    EXPECT_TERM(ctx, cop_process_put(ctx, cop_a(foo).t, cop_a(baz).t), ":bar");
+    EXPECT_TERM(ctx, cop_process_get(ctx, cop_a(foo).t), ":baz");
+    EXPECT(cop_is_none(cop_process_get(ctx, cop_of(ctx, "foo"))));
+    EXPECT_TERM(ctx, cop_process_delete(ctx, cop_a(foo).t), ":baz");
+    EXPECT(cop_is_none(cop_process_delete(ctx, cop_a(foo).t)));
+}
+
+TEST(the_dictionary_outlives_a_scope) {
+    COP_SCOPE(ctx) { cop_process_put(ctx, cop_a(k).t, cop_tuple(ctx, "kept", 1)); }
+    COP_SCOPE(ctx) {
+        for (int i = 0; i < 1000; i++)
+            cop_tuple(ctx, i, "noise");
+    }
+    EXPECT_TERM(ctx, cop_process_get(ctx, cop_a(k).t), "{\"kept\", 1}");
+}
+
+TEST(PR_111_sleep) {
+    int64_t before = cop_monotonic_ns(ctx);
+    cop_process_sleep(ctx, 0);
+    cop_process_sleep(ctx, 20);
+    EXPECT(cop_monotonic_ns(ctx) - before >= 20000000);
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_sleep(ctx, -1); }
+}
+
+TEST(a_wait_for_a_fresh_reference_skips_the_old_mail) {
+    for (int i = 0; i < 1000; i++)
+        cop_send(ctx, cop_self(ctx), cop_a(noise));
+    cop_ref ref = cop_make_ref(ctx);
+    cop_send(ctx, cop_self(ctx), cop_tuple(ctx, ref, cop_a(answer)));
+    cop_term message;
+    EXPECT(cop_receive_ref(ctx, 1000, ref, &message));
+    EXPECT_TERM(ctx, cop_elem(message, 1), ":answer");
+    EXPECT_INT(cop_list_length(test_flush(ctx)), 1000);
+}
+
+static void after_hibernate(cop_ctx *ctx, cop_term arg) {
+    cop_pid to;
+    cop_term kept, message;
+    EXPECT(cop_match_tuple(arg, &to, &kept));
+    EXPECT(cop_receive(ctx, 0, &message));
+    cop_send(ctx, to, cop_tuple(ctx, cop_a(woke), kept, message));
+}
+
+static void hibernate(cop_ctx *ctx, cop_term to) {
+    cop_process_hibernate(ctx, after_hibernate, cop_tuple(ctx, to, cop_list(ctx, 1, "two", 3.0)));
+}
+
+TEST(PR_113_hibernate_waits_and_goes_on_elsewhere) {
+    cop_spawned s = cop_spawn_monitor(ctx, hibernate, cop_self(ctx).t);
+    cop_term hibernating = cop_tuple(ctx, cop_a(erlang), cop_a(hibernate), 3);
+    while (!cop_same(cop_process_info(ctx, s.pid, cop_a(current_function)), hibernating))
+        cop_yield(ctx);
+    cop_send(ctx, s.pid, cop_a(wake));
+    ASSERT_RECEIVE(ctx, "{:woke, [1, \"two\", 3.0], :wake}");
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :normal}");
+}
+
+/* ---- callback processes ----------------------------------------------------------------------- */
+
+struct tally {
+    cop_term last; /* kept */
+    int64_t count;
+};
+
+static void tally_message(cop_ctx *ctx, void *state, cop_term message) {
+    struct tally *self = state;
+    cop_pid to;
+    int64_t ms;
+    if (cop_match_tuple(message, cop_a(get), &to)) {
+        cop_send(ctx, to, cop_tuple(ctx, self->count, self->last));
+        return;
+    }
+    if (cop_match_tuple(message, cop_a(idle), &ms)) {
+        cop_process_idle_timeout(ctx, ms);
+        return;
+    }
+    if (cop_match(message, cop_a(stop)))
+        cop_exit(ctx, cop_a(done));
+    self->count++;
+    self->last = message;
+}
+
+static void tally_timeout(cop_ctx *ctx, void *state) {
+    struct tally *self = state;
+    self->last = cop_tuple(ctx, cop_a(timeout), self->last);
+}
+
+static void tally_start(cop_ctx *ctx, cop_term arg) {
+    static const cop_callbacks callbacks = { "tally", tally_message, tally_timeout };
+    struct tally *self = cop_process_state(ctx, sizeof *self);
+    self->last = arg;
+    cop_process_keep(ctx, 0, &self->last, 1);
+    cop_become(ctx, &callbacks, self);
+}
+
+TEST(a_callback_process_keeps_its_state_over_collections) {
+    cop_pid p = cop_spawn(ctx, tally_start, cop_list(ctx, "first"));
+    for (int i = 0; i < 10000; i++)
+        COP_SCOPE(ctx) { cop_send(ctx, p, cop_list(ctx, i, "some text that is longer", 1.5)); }
+    cop_send(ctx, p, cop_tuple(ctx, cop_a(get), cop_self(ctx)));
+    ASSERT_RECEIVE(ctx, "{10000, [9999, \"some text that is longer\", 1.5]}");
+    cop_process_monitor(ctx, p);
+    cop_send(ctx, p, cop_a(stop));
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :done}");
+}
+
+TEST(the_idle_timeout_of_a_callback_process) {
+    cop_pid p = cop_spawn(ctx, tally_start, cop_a(first).t);
+    cop_send(ctx, p, cop_tuple(ctx, cop_a(idle), 5));
+    cop_process_sleep(ctx, 30);
+    cop_send(ctx, p, cop_tuple(ctx, cop_a(get), cop_self(ctx)));
+    ASSERT_RECEIVE(ctx, "{0, {:timeout, :first}}");
+    /* A message that arrives first clears it. */
+    cop_send(ctx, p, cop_tuple(ctx, cop_a(idle), 20));
+    cop_send(ctx, p, cop_a(x));
+    cop_process_sleep(ctx, 60);
+    cop_send(ctx, p, cop_tuple(ctx, cop_a(get), cop_self(ctx)));
+    ASSERT_RECEIVE(ctx, "{1, :x}");
+}
+
+static void low_first(cop_ctx *ctx, cop_term arg) {
+    cop_pid to;
+    cop_term what;
+    EXPECT(cop_match_tuple(arg, &to, &what));
+    cop_send(ctx, to, what);
+}
+
+TEST(PR_007_priorities_are_shown_and_high_goes_first, .schedulers = 1) {
+    static const cop_priority all[] = { COP_PRIORITY_LOW, COP_PRIORITY_NORMAL, COP_PRIORITY_HIGH,
+                                        COP_PRIORITY_MAX };
+    for (int i = 0; i < 4; i++)
+        cop_process_spawn(ctx, low_first, cop_tuple(ctx, cop_self(ctx), i),
+                          &(cop_spawn_opts){ .priority = all[i] });
+    for (int i = 0; i < 4; i++)
+        cop_yield(ctx);
+    cop_term got = ASSERT_RECEIVE(ctx, "_");
+    EXPECT_TERM(ctx, got, "3");
+    got = ASSERT_RECEIVE(ctx, "_");
+    EXPECT_TERM(ctx, got, "2");
+}
