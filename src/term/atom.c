@@ -102,8 +102,8 @@ static void insert(struct table *t, uint32_t index) {
     __atomic_store_n(&t->slots[i], index + 1, __ATOMIC_RELEASE);
 }
 
-/* Under the mutex: a copy of the name, for ever. Blocks are chained so that a leak checker, which does
-   not look into reserved memory, sees that they are still held. */
+/* Under the mutex: a copy of the name, for ever. Blocks are chained so that a leak checker, which
+   does not look into reserved memory, sees that they are still held. */
 static const char *name_keep(const char *name, size_t size) {
     if (names == NULL || names_left < size + 1) {
         struct names *block = malloc(sizeof *block);
@@ -138,9 +138,10 @@ static bool make(const char *name, size_t size, uint32_t hash, uint32_t *index) 
     }
     const char *copy = name_keep(name, size);
     atoms[count] = (struct atom){ copy, (uint32_t)size, hash };
-    insert(table, count);
     *index = count;
+    /* It counts before it can be found: whoever finds it may ask for its name at once. */
     __atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
+    insert(table, *index);
     return true;
 }
 
@@ -183,7 +184,7 @@ cop_atom cop_atom_new(const char *name) {
 
 uint64_t cop__atom_site(uint64_t *site, const char *name) {
     uint64_t word = cop_atom_new(name).t.w;
-    __atomic_store_n(site, word, __ATOMIC_RELAXED);
+    __atomic_store_n(site, word, __ATOMIC_RELEASE);
     return word;
 }
 

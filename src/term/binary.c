@@ -124,7 +124,7 @@ cop_term cop_format(cop_ctx *ctx, const char *format, ...) {
     return t;
 }
 
-/* ---- iodata ------------------------------------------------------------------------------------------ */
+/* ---- iodata ---------------------------------------------------------------------------------- */
 
 /* Walks iodata, calling for each piece; false for what is none. The list of what is still to come
    holds tails; nothing recurses. */

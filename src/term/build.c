@@ -11,7 +11,7 @@
 #include "term/layout.h"
 #include "term/utf8.h"
 
-/* ---- kinds --------------------------------------------------------------------------------------- */
+/* ---- kinds ----------------------------------------------------------------------------------- */
 
 static cop_kind kind_of_box(enum cop__box kind) {
     switch (kind) {
@@ -96,7 +96,7 @@ bool cop_is_struct(cop_term t, cop_atom name) {
     return cop_map_get(t, cop_as("__struct__").t, &have) && have.w == name.t.w;
 }
 
-/* ---- taking apart ---------------------------------------------------------------------------------- */
+/* ---- taking apart ---------------------------------------------------------------------------- */
 
 bool cop_get_i64(cop_term t, int64_t *out) {
     if (cop_is_small(t)) {
@@ -169,6 +169,26 @@ bool cop_get_double(cop_term t, double *out) {
     return true;
 }
 
+/* An integer's magnitude as the nearest double; infinite where none is near. Only the upper 128
+   bits are rounded; what lies below them can but break a tie, so it becomes one bit. */
+static double nearest_double(const struct cop__magnitude *m) {
+    if (m->count > 16)
+        return HUGE_VAL;
+    unsigned __int128 top = m->count > 0 ? m->limbs[m->count - 1] : 0;
+    if (m->count > 1)
+        top = top << 64 | m->limbs[m->count - 2];
+    if (m->count <= 2)
+        return (double)top;
+    uint64_t below = m->limbs[m->count - 3];
+    int zeros = __builtin_clzll(m->limbs[m->count - 1]);
+    if (zeros > 0)
+        top = top << zeros | below >> (64 - zeros);
+    uint64_t rest = below << zeros;
+    for (size_t i = 0; i + 3 < m->count; i++)
+        rest |= m->limbs[i];
+    return ldexp((double)(top | (rest != 0)), 64 * ((int)m->count - 2) - zeros);
+}
+
 bool cop_get_number(cop_term t, double *out) {
     if (cop_get_double(t, out))
         return true;
@@ -176,9 +196,9 @@ bool cop_get_number(cop_term t, double *out) {
     uint64_t small;
     if (!cop__magnitude_of(t, &m, &small))
         return false;
-    double d = 0;
-    for (size_t i = m.count; i > 0; i--)
-        d = d * 18446744073709551616.0 + (double)m.limbs[i - 1];
+    double d = nearest_double(&m);
+    if (isinf(d))
+        return false;
     *out = m.negative ? -d : d;
     return true;
 }
@@ -264,7 +284,7 @@ cop_term cop_tail(cop_term cons) {
     return (cop_term){ cop__cons(cons)[1] };
 }
 
-/* ---- matching's pieces --------------------------------------------------------------------------------- */
+/* ---- matching's pieces ----------------------------------------------------------------------- */
 
 bool cop__is_double(cop_term t, double d) {
     double have;
@@ -273,7 +293,8 @@ bool cop__is_double(cop_term t, double d) {
 
 bool cop__is_str(cop_term t, const char *s) {
     cop_bytes have;
-    return cop_get_bytes(t, &have) && strlen(s) == have.size && memcmp(have.data, s, have.size) == 0;
+    return cop_get_bytes(t, &have) && strlen(s) == have.size
+           && memcmp(have.data, s, have.size) == 0;
 }
 
 bool cop__is_bytes(cop_term t, cop_bytes b) {
@@ -282,7 +303,7 @@ bool cop__is_bytes(cop_term t, cop_bytes b) {
            && (b.size == 0 || memcmp(have.data, b.data, b.size) == 0);
 }
 
-/* ---- building --------------------------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------------------- */
 
 cop_term cop__of_i64(cop_ctx *ctx, int64_t n) {
     if (n >= -(INT64_C(1) << 59) && n < INT64_C(1) << 59)

@@ -4,9 +4,9 @@
  *
  *     number < atom < reference < fun < port < pid < tuple < map < [] < list < bit string
  *
- * Nested terms are compared with an explicit list of pairs still to come; the first pair that differs
- * decides. A pair carries its mode: keys of maps are compared exactly (1 before 1.0), values as the
- * caller asked. An integer and a float are compared exactly, however large.
+ * Nested terms are compared with an explicit list of pairs still to come; the first pair that
+ * differs decides. A pair carries its mode: keys of maps are compared exactly (1 before 1.0),
+ * values as the caller asked. An integer and a float are compared exactly, however large.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "os/alloc.h"
 #include "term/layout.h"
 
-/* ---- numbers ------------------------------------------------------------------------------------------ */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 static int compare_magnitudes(const uint64_t *a, size_t na, const uint64_t *b, size_t nb) {
     if (na != nb)
@@ -86,7 +86,7 @@ static int compare_numbers(cop_term a, cop_term b, bool exact) {
     return float_a ? -compare_integer_float(b, x) : compare_integer_float(a, y);
 }
 
-/* ---- what holds no terms --------------------------------------------------------------------------------- */
+/* ---- what holds no terms --------------------------------------------------------------------- */
 
 static int compare_text(const void *a, size_t na, const void *b, size_t nb) {
     int order = memcmp(a, b, na < nb ? na : nb);
@@ -162,7 +162,7 @@ static int compare_addresses(cop_term a, cop_term b) {
     return x.creation < y.creation ? -1 : x.creation > y.creation;
 }
 
-/* ---- the walk ------------------------------------------------------------------------------------------------ */
+/* ---- the walk -------------------------------------------------------------------------------- */
 
 struct walk {
     struct cop__worklist pairs; /* a, b, mode; a, b, mode ... */
@@ -282,10 +282,61 @@ int cop_compare(cop_term a, cop_term b) { return compare(a, b, false); }
 bool cop_eq(cop_term a, cop_term b) { return compare(a, b, false) == 0; }
 int cop__key_compare(cop_term a, cop_term b) { return compare(a, b, true); }
 
+/* One box against another for ===, both not the same word. Tuples and flat maps have their equals
+   place by place, so unequal headers end it and words are compared before anything is pushed. */
+static bool same_box(struct cop__worklist *pairs, cop_term a, cop_term b) {
+    const uint64_t *x = cop__box(a), *y = cop__box(b);
+    enum cop__box kind = cop__header_kind(*x);
+    if (kind != BOX_TUPLE && kind != BOX_MAP)
+        return compare(a, b, true) == 0;
+    if (*x != *y)
+        return false;
+    for (size_t i = 1; i <= cop__header_size(*x); i++) {
+        if (x[i] == y[i])
+            continue;
+        if ((x[i] & 3) != (y[i] & 3) || (x[i] & 3) == 3)
+            return false;
+        cop__worklist_push(pairs, (cop_term){ x[i] });
+        cop__worklist_push(pairs, (cop_term){ y[i] });
+    }
+    return true;
+}
+
+/* Both are boxes or both conses. */
+static bool same_walk(cop_term a, cop_term b) {
+    struct cop__worklist pairs;
+    cop__worklist_init(&pairs);
+    bool same = true;
+    for (;;) {
+        while (same && cop_is_cons(a)) {
+            const uint64_t *x = cop__cons(a), *y = cop__cons(b);
+            if (x[0] != y[0]) {
+                same = (x[0] & 3) == (y[0] & 3) && (x[0] & 3) != 3;
+                cop__worklist_push(&pairs, (cop_term){ x[0] });
+                cop__worklist_push(&pairs, (cop_term){ y[0] });
+            }
+            a.w = x[1];
+            b.w = y[1];
+            if (a.w == b.w)
+                break;
+            same = same && (a.w & 3) == (b.w & 3) && (a.w & 3) != 3;
+        }
+        if (same && a.w != b.w)
+            same = same_box(&pairs, a, b);
+        if (!same || pairs.count == 0)
+            break;
+        pairs.count -= 2;
+        a = pairs.items[pairs.count];
+        b = pairs.items[pairs.count + 1];
+    }
+    cop__worklist_free(&pairs);
+    return same;
+}
+
 bool cop_same(cop_term a, cop_term b) {
     if (a.w == b.w)
         return true;
-    if (cop_is_immediate(a) || cop_is_immediate(b) || cop_is_none(a) || cop_is_none(b))
+    if ((a.w & 3) != (b.w & 3) || cop_is_immediate(a) || cop_is_none(a) || cop_is_none(b))
         return false;
-    return compare(a, b, true) == 0;
+    return same_walk(a, b);
 }

@@ -3,9 +3,9 @@
  * Deep copies between heaps: what every message is.
  *
  * First the words are counted, then they are filled. Counting walks with a list of what is still to
- * be visited (most terms need none of it); filling needs no list: the copy itself is scanned from its
- * beginning, as a collector would, and what a word points to is appended at its end. Sharing inside
- * the term is not kept, as in Erlang, so both walks visit the same things.
+ * be visited (most terms need none of it); filling needs no list: the copy itself is scanned from
+ * its beginning, as a collector would, and what a word points to is appended at its end. Sharing
+ * inside the term is not kept, as in Erlang, so both walks visit the same things.
  */
 #include "os/alloc.h"
 #include "term/layout.h"

@@ -21,8 +21,8 @@ cop_term cop_fun_call_n(cop_ctx *ctx, cop_term fun, size_t argc, const cop_term 
         cop__raise(ctx, cop_tuple(ctx, cop_a(badfun), fun));
     uint64_t *box = cop__box(fun);
     if (box[2] != argc)
-        cop__raise(ctx, cop_tuple(ctx, cop_a(badarity),
-                                  cop_tuple(ctx, fun, cop_list_n(ctx, argc, argv))));
+        cop__raise(
+            ctx, cop_tuple(ctx, cop_a(badarity), cop_tuple(ctx, fun, cop_list_n(ctx, argc, argv))));
     cop_fun_body body = (cop_fun_body)(uintptr_t)box[1];
     return body(ctx, (cop_term){ box[3] }, argc, argv);
 }

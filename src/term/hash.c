@@ -3,9 +3,12 @@
  * phash2: the portable hash of Erlang, bit for bit.
  *
  * A 32-bit state is mixed with each part of the term in the order Erlang visits them; each kind has
- * its own multiple of one constant. Strings inside lists are taken four bytes at a time. A map's pairs
- * are hashed each by itself and combined by exclusive or, so that their order does not matter.
+ * its own multiple of one constant. Strings inside lists are taken four bytes at a time. A map's
+ * pairs are hashed each by itself and combined by exclusive or, so their order does not matter.
  * The walk keeps what is still to come in a list; for maps it also keeps marks there.
+ *
+ * The same walk with another treatment of immediates is cop__hash_key, by which our own maps place
+ * their keys.
  */
 #include "os/alloc.h"
 #include "term/layout.h"

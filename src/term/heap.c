@@ -35,7 +35,7 @@ void cop__raise(cop_ctx *ctx, cop_term reason) {
     abort();
 }
 
-/* ---- counted boxes ----------------------------------------------------------------------------- */
+/* ---- counted boxes --------------------------------------------------------------------------- */
 
 void cop__offbox_retain(struct cop__offbox *box) {
     __atomic_add_fetch((uint64_t *)box->shared, 1, __ATOMIC_RELAXED);
@@ -71,7 +71,7 @@ static void drop_list(struct cop__offbox *box, const struct cop__offbox *end) {
     }
 }
 
-/* ---- growing ------------------------------------------------------------------------------------ */
+/* ---- growing --------------------------------------------------------------------------------- */
 
 void cop__heap_init(struct cop__heap *heap) {
     *heap = (struct cop__heap){ .fullsweep_after = 65535 };
@@ -126,7 +126,7 @@ size_t cop__heap_words(const struct cop__heap *heap) {
     return (size_t)(heap->lent_end - heap->lent) + heap->young_words + heap->old_words;
 }
 
-/* ---- letting go ----------------------------------------------------------------------------------- */
+/* ---- letting go ------------------------------------------------------------------------------ */
 
 static void free_blocks(struct cop__block *block) {
     while (block != NULL) {
@@ -199,7 +199,7 @@ void cop__heap_release(struct cop__heap *heap, const struct cop__heap_mark *mark
     heap->hend = heap->young != NULL ? heap->young->end : heap->lent_end;
 }
 
-/* ---- collecting ------------------------------------------------------------------------------------- */
+/* ---- collecting ------------------------------------------------------------------------------ */
 
 /*
  * Cheney's algorithm over a list of blocks. What the roots reach is moved to the blocks' ends; then
@@ -333,7 +333,7 @@ static uint64_t *scan(struct collection *gc, uint64_t *at, uint64_t *end) {
     return at;
 }
 
-/* The counted boxes of a list that were moved go to old's list, the others give their count back. */
+/* The counted boxes of a list that were moved go to old's list, the others give back a count. */
 static void sweep_off(struct cop__heap *heap, struct cop__offbox *box) {
     while (box != NULL) {
         struct cop__offbox *next = box->next;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Integers of any size, as values: sign and 64-bit limbs, least first. Only what values need: made of
- * limbs or decimal text, printed, compared. The conversions are quadratic; the text that may be read
- * is bounded (a million digits), so that is bounded too.
+ * Integers of any size, as values: sign and 64-bit limbs, least first. Only what values need: made
+ * of limbs or decimal text, printed, compared. The conversions are quadratic; the text that may be
+ * read is bounded (a million digits), so that is bounded too.
  */
 #include <stdio.h>
 

@@ -9,8 +9,8 @@
 #include "term/heap.h"
 
 /*
- * What boxes look like. A box is a header word and `size` words; the header's low bits are 10, which
- * no term has, so a heap can be walked: a word with 10 begins a box, any other begins a cons.
+ * What boxes look like. A box is a header word and `size` words; the header's low bits are 10,
+ * which no term has, so a heap can be walked: a word with 10 begins a box, any other begins a cons.
  *
  *     header = size << 8 | kind << 2 | 2
  *
@@ -22,7 +22,7 @@
  *     POSBIG     limbs, least first, without leading zeros; NEGBIG likewise
  *     FLOAT      the double
  *     BINARY     bytes (raw count), the bytes, zero padded; up to 64 of them
- *     SHARED     next (offheap list), struct cop__shared *, offset, bytes << 3 | bits of the last byte
+ *     SHARED     next (offheap list), struct cop__shared *, offset, bytes << 3 | bits of the last
  *     RESOURCE   next, struct cop__resource *
  *     FUN        body, arity (raw), env
  *     EXT_PID, EXT_PORT, EXT_REF   node (an atom), creation (raw), numbers (raw)
@@ -71,7 +71,9 @@ static inline bool cop__is_header(uint64_t word) { return (word & 3) == 2; }
 static inline bool cop__is_box(cop_term t) { return cop_is_boxed(t) && t.w != 0; }
 static inline uint64_t *cop__box(cop_term t) { return (uint64_t *)(uintptr_t)t.w; }
 static inline uint64_t *cop__cons(cop_term t) { return (uint64_t *)(uintptr_t)(t.w - 1); }
-static inline cop_term cop__box_term(uint64_t *box) { return (cop_term){ (uint64_t)(uintptr_t)box }; }
+static inline cop_term cop__box_term(uint64_t *box) {
+    return (cop_term){ (uint64_t)(uintptr_t)box };
+}
 static inline cop_term cop__cons_term(uint64_t *cons) {
     return (cop_term){ (uint64_t)(uintptr_t)cons | 1 };
 }
@@ -109,18 +111,12 @@ static inline cop_term cop__ref_make(uint64_t slot, uint64_t number) {
     return (cop_term){ (slot | number << 24) << 6 | COP__TAG_REF };
 }
 static inline uint64_t cop__ref_slot(cop_term t) { return t.w >> 6 & 0xffffff; }
-/* A local reference's 58 bits as the three numbers of the external format, least significant first;
-   it prints as #Reference<0.n[2].n[1].n[0]>. And back: false if they are none of a local one. */
+/* A local reference's 58 bits as three numbers of 18, 18 and 22 bits, least significant first; it
+   prints as #Reference<0.n[2].n[1].n[0]>, and phash2 takes in n[0], as with Erlang's. */
 static inline void cop__ref_numbers(cop_term t, uint32_t n[3]) {
     n[0] = (uint32_t)(t.w >> 6 & 0x3ffff);
-    n[1] = (uint32_t)(t.w >> 24);
-    n[2] = (uint32_t)(t.w >> 56);
-}
-static inline bool cop__ref_of_numbers(const uint32_t n[3], cop_term *t) {
-    if (n[0] > 0x3ffff || n[2] > 0xff)
-        return false;
-    t->w = (uint64_t)n[2] << 56 | (uint64_t)n[1] << 24 | (uint64_t)n[0] << 6 | COP__TAG_REF;
-    return true;
+    n[1] = (uint32_t)(t.w >> 24 & 0x3ffff);
+    n[2] = (uint32_t)(t.w >> 42);
 }
 static inline cop_term cop__port_make(uint64_t slot, uint64_t number) {
     return (cop_term){ (slot | number << 24) << 6 | COP__TAG_PORT };
@@ -149,10 +145,10 @@ cop_term cop__integer_make(cop_ctx *ctx, bool negative, const uint64_t *limbs, s
 /* A malloc'ed decimal text (free with cop__free). */
 char *cop__integer_text(cop_term t);
 
-uint32_t cop__atom_hash(cop_atom a);  /* as Erlang hashes its text */
+uint32_t cop__atom_hash(cop_atom a); /* as Erlang hashes its text */
 uint32_t cop__atom_count(void);
-uint32_t cop__hash_full(cop_term t);  /* phash2 before it is cut to a range */
-uint32_t cop__hash_key(cop_term t);   /* for maps: takes in every bit of what === compares */
+uint32_t cop__hash_full(cop_term t); /* phash2 before it is cut to a range */
+uint32_t cop__hash_key(cop_term t);  /* for maps: takes in every bit of what === compares */
 int cop__key_compare(cop_term a, cop_term b); /* the order of keys in a flat map */
 void cop__heap_link_offheap(struct cop__heap *heap, struct cop__offbox *box);
 void cop__offbox_release(struct cop__offbox *box);

@@ -4,7 +4,7 @@
  * nodes over a 32-bit hash, with a collision box below the seventh level. Keys are the same when
  * they are ===. Putting and removing copy the path; the rest is shared with the old map.
  *
- *     HAMT { count, top }     NODE { bitmap, child ... }     child: NODE | COLLISION | [key | value]
+ *     HAMT { count, top }    NODE { bitmap, child ... }     child: NODE | COLLISION | [key | value]
  *
  * Invariants
  *   1. A flat map's keys are strictly ascending by cop__key_compare.
@@ -28,7 +28,7 @@ int64_t cop_map_size(cop_term map) {
     return -1;
 }
 
-/* ---- flat ------------------------------------------------------------------------------------------- */
+/* ---- flat ------------------------------------------------------------------------------------ */
 
 /* The place of key among n pairs; *found tells whether it is there. */
 static size_t flat_find(const uint64_t *pairs, size_t n, cop_term key, bool *found) {
@@ -53,6 +53,16 @@ static size_t flat_find(const uint64_t *pairs, size_t n, cop_term key, bool *fou
     return low;
 }
 
+/* Only the same word can be equal to an immediate key. */
+static bool flat_get_word(const uint64_t *pairs, size_t n, cop_term key, cop_term *value) {
+    for (size_t i = 0; i < n; i++)
+        if (pairs[2 * i] == key.w) {
+            value->w = pairs[2 * i + 1];
+            return true;
+        }
+    return false;
+}
+
 static cop_term flat_new(cop_ctx *ctx, size_t n, uint64_t **pairs) {
     uint64_t *box = cop__heap_alloc(cop__heap_of(ctx), 2 * n + 1);
     box[0] = cop__header(BOX_MAP, 2 * n);
@@ -60,7 +70,7 @@ static cop_term flat_new(cop_ctx *ctx, size_t n, uint64_t **pairs) {
     return cop__box_term(box);
 }
 
-/* ---- the trie ------------------------------------------------------------------------------------------ */
+/* ---- the trie -------------------------------------------------------------------------------- */
 
 static cop_term leaf_new(cop_ctx *ctx, cop_term key, cop_term value) {
     return cop_cons(ctx, key, value);
@@ -105,7 +115,8 @@ static cop_term node_of_two(cop_ctx *ctx, unsigned level, cop_term a, uint32_t h
 static cop_term trie_put(cop_ctx *ctx, cop_term at, unsigned level, uint32_t hash, cop_term key,
                          cop_term value, bool *added);
 
-static cop_term collision_put(cop_ctx *ctx, cop_term at, cop_term key, cop_term value, bool *added) {
+static cop_term collision_put(cop_ctx *ctx, cop_term at, cop_term key, cop_term value,
+                              bool *added) {
     uint64_t *box = cop__box(at);
     size_t n = cop__header_size(*box);
     cop_term leaf = leaf_new(ctx, key, value);
@@ -188,7 +199,8 @@ static cop_term hamt_new(cop_ctx *ctx, uint64_t count, cop_term top) {
 }
 
 /* COP_NONE: nothing is left there. The key is known to be in it. */
-static cop_term trie_remove(cop_ctx *ctx, cop_term at, unsigned level, uint32_t hash, cop_term key) {
+static cop_term trie_remove(cop_ctx *ctx, cop_term at, unsigned level, uint32_t hash,
+                            cop_term key) {
     if (cop_is_cons(at))
         return COP_NONE;
     uint64_t *box = cop__box(at), *children;
@@ -228,12 +240,14 @@ static cop_term trie_remove(cop_ctx *ctx, cop_term at, unsigned level, uint32_t 
     return node;
 }
 
-/* ---- both ------------------------------------------------------------------------------------------------ */
+/* ---- both ------------------------------------------------------------------------------------ */
 
 bool cop_map_get(cop_term map, cop_term key, cop_term *value) {
     if (cop__is_kind(map, BOX_MAP)) {
         uint64_t *box = cop__box(map);
         bool found;
+        if (cop_is_immediate(key))
+            return flat_get_word(box + 1, cop__header_size(*box) / 2, key, value);
         size_t at = flat_find(box + 1, cop__header_size(*box) / 2, key, &found);
         if (found)
             value->w = box[1 + 2 * at + 1];
@@ -252,7 +266,8 @@ static cop_term trie_of_flat(cop_ctx *ctx, const uint64_t *pairs, size_t n) {
     for (size_t i = 0; i < n; i++) {
         bool added = false;
         cop_term key = { pairs[2 * i] };
-        top = trie_put(ctx, top, 0, cop__hash_key(key), key, (cop_term){ pairs[2 * i + 1] }, &added);
+        top =
+            trie_put(ctx, top, 0, cop__hash_key(key), key, (cop_term){ pairs[2 * i + 1] }, &added);
     }
     return top;
 }
@@ -380,7 +395,7 @@ cop_term cop_map_to_list(cop_ctx *ctx, cop_term map) {
     return cop_list_reverse(ctx, list);
 }
 
-/* ---- iteration -------------------------------------------------------------------------------------------- */
+/* ---- iteration ------------------------------------------------------------------------------- */
 
 cop_map_iter cop_map_first(cop_term map) {
     cop_map_iter it;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Copies between heaps: equal to what was copied, of exactly the words that were counted, free of
- * pointers into the source, with counts taken and given back; and on the stack of a process, however
- * deep the term is.
+ * pointers into the source, with counts taken and given back; and on the stack of a process,
+ * however deep the term is.
  */
 #include <coppice/test.h>
 #include <pthread.h>
@@ -62,11 +62,10 @@ static void expect_copied(cop_term (*build)(cop_ctx *ctx)) {
 }
 
 static cop_term immediates(cop_ctx *ctx) {
-    return cop_tuple(ctx, 1, cop_a(ok), COP_NIL, cop_a(true), cop__pid_make(7, 9), cop__ref_make(7, 9));
+    return cop_tuple(ctx, 1, cop_a(ok), COP_NIL, cop_a(true), cop__pid_make(7, 9),
+                     cop__ref_make(7, 9));
 }
-static cop_term numbers(cop_ctx *ctx) {
-    return cop_list(ctx, 1.5, UINT64_MAX, INT64_MIN, -7, 0.0);
-}
+static cop_term numbers(cop_ctx *ctx) { return cop_list(ctx, 1.5, UINT64_MAX, INT64_MIN, -7, 0.0); }
 static cop_term binaries(cop_ctx *ctx) {
     static const char text[1000] = "some text";
     cop_term large = cop_binary(ctx, text, sizeof text);
@@ -142,7 +141,7 @@ TEST_TERM(an_adopted_copy_lives_as_long_as_it_is_reached) {
     EXPECT_INT(resources_alive, 0);
 }
 
-/* ---- on the stack of a process ------------------------------------------------------------------------- */
+/* ---- on the stack of a process --------------------------------------------------------------- */
 
 enum { DEEP = 1000000 };
 

@@ -224,10 +224,11 @@ static double double_of(cop_term t) {
 
 TEST_TERM(the_heap_of_a_small_state_stays_small) {
     cop_term state = cop_of(ctx, 0.5);
+    size_t lent = (size_t)(heap_of(ctx)->lent_end - heap_of(ctx)->lent);
     for (int i = 0; i < 20000; i++) {
         state = cop_of(ctx, double_of(state) + 1);
         collect(ctx, &state, 1, cop__heap_wants_full(heap_of(ctx)));
-        EXPECT(cop__heap_words(heap_of(ctx)) < 400);
+        EXPECT(cop__heap_words(heap_of(ctx)) - lent < 400);
     }
     EXPECT(double_of(state) == 20000.5);
 }
@@ -259,6 +260,7 @@ TEST_TERM(a_scope_gives_back_what_was_made_in_it) {
 
 TEST_TERM(a_reset_gives_everything_back) {
     cop_term roots[1] = { COP_NIL };
+    size_t before = cop__heap_words(heap_of(ctx));
     for (int i = 0; i < 100; i++) {
         roots[0] = cop_cons(ctx, new_resource(ctx), roots[0]);
         collect(ctx, roots, 1, i % 10 == 0);
@@ -267,10 +269,10 @@ TEST_TERM(a_reset_gives_everything_back) {
     EXPECT_INT(resources_alive, 101); /* the last of the dropped ones waits in young */
     cop__heap_reset(heap_of(ctx));
     EXPECT_INT(resources_alive, 0);
-    EXPECT_INT(cop__heap_words(heap_of(ctx)), 0);
+    EXPECT_INT(cop__heap_words(heap_of(ctx)), before);
 }
 
-/* ---- on the stack of a process ---------------------------------------------------------------------- */
+/* ---- on the stack of a process --------------------------------------------------------------- */
 
 static void *collect_deep(void *arg) {
     cop_ctx *ctx = arg;

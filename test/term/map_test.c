@@ -179,8 +179,8 @@ TEST_TERM(a_key_given_twice_keeps_its_last_value) {
 }
 
 TEST_TERM(a_flat_map_runs_in_the_order_of_terms) {
-    cop_term map = cop_map(ctx, "b", 8, COP_NIL, 7, cop_tuple(ctx), 5, cop_a(b), 4, cop_a(a), 3, 1.0,
-                           2, 2, 1, cop_map(ctx), 6, 1, 0);
+    cop_term map = cop_map(ctx, "b", 8, COP_NIL, 7, cop_tuple(ctx), 5, cop_a(b), 4, cop_a(a), 3,
+                           1.0, 2, 2, 1, cop_map(ctx), 6, 1, 0);
     cop_term key, value;
     cop_map_iter it = cop_map_first(map);
     for (int i = 0; i < 9; i++)
@@ -286,7 +286,7 @@ TEST_TERM(keys_of_equal_hash_live_together) {
     EXPECT(cop_same(cop_map_remove(ctx, without_b, a), map));
 }
 
-/* ---- on the stack of a process ------------------------------------------------------------------------- */
+/* ---- on the stack of a process --------------------------------------------------------------- */
 
 static void *grow_large(void *arg) {
     cop_ctx *ctx = arg;
