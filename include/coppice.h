@@ -3,9 +3,15 @@
 #define COPPICE_H
 
 /* The whole public API. Tests include coppice/test.h too. */
+#include <coppice/gen_server.h>
+#include <coppice/gen_tcp.h>
+#include <coppice/logger.h>
 #include <coppice/match.h>
 #include <coppice/node.h>
+#include <coppice/os.h>
+#include <coppice/proc_lib.h>
 #include <coppice/process.h>
+#include <coppice/supervisor.h>
 #include <coppice/term.h>
 
 #endif

@@ -3,6 +3,7 @@
 #define COPPICE_TEST_H
 
 #include <coppice/node.h>
+#include <coppice/proc_lib.h>
 #include <coppice/process.h>
 #include <setjmp.h>
 
@@ -55,18 +56,16 @@ struct cop__test {
     bool logger;
 };
 
-#define COP__TEST(test_kind, test_name, ...)                                                       \
-    static void test_name(cop_ctx *ctx);                                                           \
-    static const struct cop__test COP__CAT(cop__test_, test_name) = {                              \
-        .name = #test_name,                                                                        \
-        .file = __FILE__,                                                                          \
-        .line = __LINE__,                                                                          \
-        .kind = (test_kind),                                                                       \
-        .body = (test_name),                                                                       \
-        __VA_ARGS__                                                                                \
-    };                                                                                             \
-    static const struct cop__test *const COP__CAT(cop__test_at_, test_name)                        \
-        __attribute__((section("cop_tests"), used)) = &COP__CAT(cop__test_, test_name);            \
+#define COP__TEST(test_kind, test_name, ...)                                               \
+    static void test_name(cop_ctx *ctx);                                                   \
+    static const struct cop__test COP__CAT(cop__test_, test_name) = { .name = #test_name,  \
+                                                                      .file = __FILE__,    \
+                                                                      .line = __LINE__,    \
+                                                                      .kind = (test_kind), \
+                                                                      .body = (test_name), \
+                                                                      __VA_ARGS__ };       \
+    static const struct cop__test *const COP__CAT(cop__test_at_, test_name)                \
+        __attribute__((section("cop_tests"), used)) = &COP__CAT(cop__test_, test_name);    \
     static void test_name(cop_ctx *ctx)
 
 /*
@@ -90,29 +89,29 @@ struct cop__test {
  */
 
 /* A condition. */
-#define EXPECT(condition)                                                                          \
+#define EXPECT(condition) \
     ((condition) ? (void)0 : test_fail_at(__FILE__, __LINE__, "expected: %s", #condition))
 /* Two integers, the expected one last. */
-#define EXPECT_INT(expression, expected)                                                           \
+#define EXPECT_INT(expression, expected) \
     cop__test_int(__FILE__, __LINE__, #expression, (int64_t)(expression), (int64_t)(expected))
 /* Two C strings, or NULL. */
-#define EXPECT_STR(expression, expected)                                                           \
+#define EXPECT_STR(expression, expected) \
     cop__test_str(__FILE__, __LINE__, #expression, (expression), (expected))
 /*
  * A term (anything cop_of takes) against a pattern in Elixir's notation, where `_` matches
  * anything, and a map pattern asks for its own keys only: EXPECT_TERM(ctx, reply, "{:ok, _}").
  */
-#define EXPECT_TERM(ctx, term, pattern)                                                            \
-    ({                                                                                             \
-        cop_ctx *cop__ec = (ctx);                                                                  \
-        cop__test_term(__FILE__, __LINE__, #term, cop_of(cop__ec, term), (pattern));               \
+#define EXPECT_TERM(ctx, term, pattern)                                              \
+    ({                                                                               \
+        cop_ctx *cop__ec = (ctx);                                                    \
+        cop__test_term(__FILE__, __LINE__, #term, cop_of(cop__ec, term), (pattern)); \
     })
 /* Two terms that must be === (Elixir: assert a === b), the expected one last. */
-#define EXPECT_SAME(ctx, term, expected)                                                           \
-    ({                                                                                             \
-        cop_ctx *cop__ec = (ctx);                                                                  \
-        cop__test_same(__FILE__, __LINE__, #term, cop_of(cop__ec, term),                           \
-                       cop_of(cop__ec, expected));                                                 \
+#define EXPECT_SAME(ctx, term, expected)                                 \
+    ({                                                                   \
+        cop_ctx *cop__ec = (ctx);                                        \
+        cop__test_same(__FILE__, __LINE__, #term, cop_of(cop__ec, term), \
+                       cop_of(cop__ec, expected));                       \
     })
 
 /*
@@ -135,10 +134,10 @@ struct cop__test {
  * Returns: the message
  */
 #define ASSERT_RECEIVE(ctx, pattern) ASSERT_RECEIVE_IN(ctx, pattern, 5000)
-#define ASSERT_RECEIVE_IN(ctx, pattern, ms)                                                        \
+#define ASSERT_RECEIVE_IN(ctx, pattern, ms) \
     cop__test_assert_receive(__FILE__, __LINE__, (ctx), (pattern), (ms))
 /* No message that matches is there, nor comes in `ms` milliseconds. Elixir: refute_receive/2. */
-#define REFUTE_RECEIVE(ctx, pattern, ms)                                                           \
+#define REFUTE_RECEIVE(ctx, pattern, ms) \
     cop__test_refute_receive(__FILE__, __LINE__, (ctx), (pattern), (ms))
 
 /* Fails the test with a text, as printf makes it. */
@@ -161,15 +160,17 @@ cop_pid test_idle_pid(cop_ctx *ctx);
 /* Exit signals become messages {:EXIT, pid, reason} from here on; Elixir: Process.flag/2. */
 void test_trap_exit(cop_ctx *ctx);
 /*
- * Runs start(c, arg) inside the test's own supervisor process and returns the pid it returns, which
- * must be linked to the process that called it (as start_link functions do). It is shut down with
- * reason :shutdown before the test ends, last started first, and killed after 5 seconds. When it
- * ends earlier nothing happens. A start that exits fails the test.
+ * Runs start(c, arg) inside the test's own supervisor process and returns the pid of what it
+ * started, which must be linked to the process that called it (as start_link functions do). It is
+ * shut down with reason :shutdown before the test ends, last started first, and killed after 5
+ * seconds. When it ends earlier nothing happens. A start that fails or exits fails the test.
  *
  * Elixir:  ExUnit.Callbacks.start_supervised!/1, without restarts
+ * Start:   cop_started (*)(cop_ctx *, cop_term), as of behaviours, or the same returning a cop_pid
+ * Arg:     any of the term types
  */
-typedef cop_pid (*test_start)(cop_ctx *ctx, cop_term arg);
-cop_pid test_start_supervised(cop_ctx *ctx, test_start start, cop_term arg);
+#define test_start_supervised(ctx, start, arg) \
+    cop__test_start((ctx), COP__TEST_START(start), COP_TERM(arg))
 /* Ends one of them now, and waits until it has ended. Elixir: stop_supervised!/1. */
 void test_stop_supervised(cop_ctx *ctx, cop_pid pid);
 /*
@@ -189,13 +190,30 @@ int cop_test_main(int argc, char **argv);
 
 /* ---- pieces of the macros above -------------------------------------------------------------- */
 
+struct cop__test_start {
+    cop_started (*started)(cop_ctx *ctx, cop_term arg); /* this one, */
+    cop_pid (*pid)(cop_ctx *ctx, cop_term arg);         /* or this */
+};
+static inline struct cop__test_start cop__test_start_of_started(
+    cop_started (*start)(cop_ctx *ctx, cop_term arg)) {
+    return (struct cop__test_start){ .started = start };
+}
+static inline struct cop__test_start cop__test_start_of_pid(cop_pid (*start)(cop_ctx *ctx,
+                                                                             cop_term arg)) {
+    return (struct cop__test_start){ .pid = start };
+}
+#define COP__TEST_START(start)                                             \
+    _Generic((start), cop_started(*)(cop_ctx *, cop_term)                  \
+             : cop__test_start_of_started, cop_pid(*)(cop_ctx *, cop_term) \
+             : cop__test_start_of_pid)(start)
+cop_pid cop__test_start(cop_ctx *ctx, struct cop__test_start start, cop_term arg);
+
 void cop__test_int(const char *file, int line, const char *what, int64_t have, int64_t expected);
 void cop__test_str(const char *file, int line, const char *what, const char *have,
                    const char *expected);
 void cop__test_term(const char *file, int line, const char *what, cop_term have,
                     const char *pattern);
-void cop__test_same(const char *file, int line, const char *what, cop_term have,
-                    cop_term expected);
+void cop__test_same(const char *file, int line, const char *what, cop_term have, cop_term expected);
 cop_term cop__test_assert_receive(const char *file, int line, cop_ctx *ctx, const char *pattern,
                                   int64_t ms);
 void cop__test_refute_receive(const char *file, int line, cop_ctx *ctx, const char *pattern,
@@ -218,15 +236,18 @@ bool cop__test_is_bare(struct cop__test_raised *raised); /* also arms `jump` whe
 void cop__test_raised(struct cop__test_raised *raised);
 _Noreturn void cop__test_not_raised(struct cop__test_raised *raised);
 
-#define COP__EXPECT_RAISED(c, expected_class, expected)                                            \
-    for (struct cop__test_raised cop__tr = { .ctx = (c), .file = __FILE__, .pattern = (expected),  \
-                                             .line = __LINE__, .class = (expected_class) };        \
-         cop__tr.pass < 1; cop__tr.pass++)                                                         \
-        if (cop__test_is_bare(&cop__tr)                                                            \
-                ? setjmp(cop__tr.jump) != 0                                                        \
-                : (cop__try_push(cop__tr.ctx, &cop__tr.t), cop__try_save(cop__tr.t.regs)) != 0)    \
-            cop__test_raised(&cop__tr);                                                            \
-        else                                                                                       \
+#define COP__EXPECT_RAISED(c, expected_class, expected)                                         \
+    for (struct cop__test_raised cop__tr = { .ctx = (c),                                        \
+                                             .file = __FILE__,                                  \
+                                             .pattern = (expected),                             \
+                                             .line = __LINE__,                                  \
+                                             .class = (expected_class) };                       \
+         cop__tr.pass < 1; cop__tr.pass++)                                                      \
+        if (cop__test_is_bare(&cop__tr)                                                         \
+                ? setjmp(cop__tr.jump) != 0                                                     \
+                : (cop__try_push(cop__tr.ctx, &cop__tr.t), cop__try_save(cop__tr.t.regs)) != 0) \
+            cop__test_raised(&cop__tr);                                                         \
+        else                                                                                    \
             for (;; cop__test_not_raised(&cop__tr))
 
 #endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COPPICE_GEN_SERVER_H
+#define COPPICE_GEN_SERVER_H
+
+#include <coppice/proc_lib.h>
+
+/*
+ * GenServer: a process around a state, driven by calls, casts, messages, time-outs and continues.
+ * Its messages are Erlang's, so that any Erlang or Elixir node may be the client or the server.
+ */
+
+enum cop__next_is { COP__NOREPLY, COP__REPLY, COP__STOP, COP__STOP_REPLY };
+enum cop__then { COP__THEN_WAIT, COP__THEN_TIMEOUT, COP__THEN_HIBERNATE, COP__THEN_CONTINUE };
+
+/* What a handler returns; made by the functions below. A zeroed one is {:noreply, state}. */
+typedef struct cop_next {
+    uint8_t is;
+    uint8_t then;
+    int64_t timeout_ms;
+    cop_term reply;
+    cop_term reason;
+    cop_term continue_with;
+} cop_next;
+
+/* What init returns. A zeroed one is {:ok, state}. */
+typedef struct cop_init {
+    enum { COP__INIT_OK, COP__INIT_IGNORE, COP__INIT_STOP, COP__INIT_ERROR } is;
+    uint8_t then;
+    int64_t timeout_ms;
+    cop_term reason;
+    cop_term continue_with;
+} cop_init;
+
+/*
+ * The table of a server. NULL is Elixir's default for each callback.
+ *   name            the module's name: in reports, and in $initial_call
+ *   state_size      bytes of the state, zeroed, freed with the process
+ *   state_terms     how many words at its beginning are terms to be kept alive
+ *   init            required
+ *   handle_call     NULL: a call ends the server with Elixir's RuntimeError; handle_cast likewise
+ *   handle_info     NULL: logs an error and goes on
+ *   handle_continue NULL: a continue ends the server with :undef
+ *   terminate       before the end, if the end comes from a callback, from stop, or from the parent's
+ *                   exit signal while trapping exits. Not after a fault (a SIGSEGV ...): the state may
+ *                   be torn.
+ *   state_to_term   the state for :sys.get_state and reports; NULL: its terms as a tuple
+ *   state_from_term its inverse, for :sys.replace_state; NULL: that is refused
+ */
+typedef struct cop_gen_server {
+    const char *name;
+    size_t state_size;
+    size_t state_terms;
+    cop_init (*init)(cop_ctx *ctx, void *state, cop_term arg);
+    cop_next (*handle_call)(cop_ctx *ctx, void *state, cop_term request, cop_from from);
+    cop_next (*handle_cast)(cop_ctx *ctx, void *state, cop_term request);
+    cop_next (*handle_info)(cop_ctx *ctx, void *state, cop_term message);
+    cop_next (*handle_continue)(cop_ctx *ctx, void *state, cop_term with);
+    void (*terminate)(cop_ctx *ctx, void *state, cop_term reason);
+    cop_term (*state_to_term)(cop_ctx *ctx, const void *state);
+    bool (*state_from_term)(cop_ctx *ctx, void *state, cop_term term);
+} cop_gen_server;
+
+/* ---- what init returns ------------------------------------------------------------------- */
+
+static inline cop_init cop_init_ok(void) { return (cop_init){ .is = COP__INIT_OK }; }
+static inline cop_init cop_init_ignore(void) { return (cop_init){ .is = COP__INIT_IGNORE }; }
+/* {:stop, reason}: the process exits with reason. */
+#define cop_init_stop(why) ((cop_init){ .is = COP__INIT_STOP, .reason = COP_TERM(why) })
+/* {:error, reason}: the start fails, the process exits :normal. */
+#define cop_init_error(why) ((cop_init){ .is = COP__INIT_ERROR, .reason = COP_TERM(why) })
+
+/* ---- what handlers return ------------------------------------------------------------------ */
+
+static inline cop_next cop_noreply(void) { return (cop_next){ .is = COP__NOREPLY }; }
+/* {:reply, x, state}; x is anything cop_of takes. */
+#define cop_reply(ctx, x)                                                                          \
+    ({                                                                                             \
+        cop_ctx *cop__rc = (ctx);                                                                  \
+        (cop_next){ .is = COP__REPLY, .reply = cop_of(cop__rc, x) };                               \
+    })
+/* {:stop, reason, state} */
+#define cop_stop(why) ((cop_next){ .is = COP__STOP, .reason = COP_TERM(why) })
+/* {:stop, reason, reply, state}: terminate runs first, then the reply is sent. */
+#define cop_stop_reply(ctx, why, x)                                                                \
+    ({                                                                                             \
+        cop_ctx *cop__rc = (ctx);                                                                  \
+        (cop_next){ .is = COP__STOP_REPLY, .reason = COP_TERM(why), .reply = cop_of(cop__rc, x) }; \
+    })
+
+cop_next cop__next_timeout(cop_next next, int64_t ms);
+cop_init cop__init_timeout(cop_init init, int64_t ms);
+cop_next cop__next_hibernate(cop_next next);
+cop_init cop__init_hibernate(cop_init init);
+cop_next cop__next_continue(cop_next next, cop_term with);
+cop_init cop__init_continue(cop_init init, cop_term with);
+/* After it: when no message comes for ms (0 too), handle_info gets :timeout. */
+#define cop_then_timeout(x, ms)                                                                    \
+    _Generic((x), cop_next : cop__next_timeout, cop_init : cop__init_timeout)((x), (ms))
+/* After it: hibernate until the next message. */
+#define cop_then_hibernate(x)                                                                      \
+    _Generic((x), cop_next : cop__next_hibernate, cop_init : cop__init_hibernate)(x)
+/* After it, before any other message: handle_continue(with). */
+#define cop_then_continue(x, with)                                                                 \
+    _Generic((x), cop_next : cop__next_continue, cop_init : cop__init_continue)((x), COP_TERM(with))
+
+/* What to return for a request that is not known: ends the server as Elixir's default does. */
+_Noreturn cop_next cop_bad_call(cop_ctx *ctx, cop_term request);
+_Noreturn cop_next cop_bad_cast(cop_ctx *ctx, cop_term request);
+
+/* ---- starting --------------------------------------------------------------------------------- */
+
+/*
+ * Starts a server and waits for its init.
+ *
+ * Elixir:  GenServer.start_link/3, start/3; :gen_server.start_monitor/3
+ * Returns: COP_STARTED; COP_IGNORE; COP_ERROR with {:already_started, pid}, :timeout, init's reason,
+ *          or {exception, stacktrace}
+ * Context: waits for init; a linked caller that does not trap exits dies with a failing init
+ */
+cop_started cop_gen_server_start_link(cop_ctx *ctx, const cop_gen_server *module, cop_term arg,
+                                      const cop_start_opts *opts);
+cop_started cop_gen_server_start(cop_ctx *ctx, const cop_gen_server *module, cop_term arg,
+                                 const cop_start_opts *opts);
+cop_started cop_gen_server_start_monitor(cop_ctx *ctx, const cop_gen_server *module, cop_term arg,
+                                         const cop_start_opts *opts);
+
+/* ---- talking to it ------------------------------------------------------------------------------ */
+
+typedef struct cop_called {
+    bool ok;
+    cop_term value; /* the reply; else the reason with which the call would have exited */
+} cop_called;
+
+cop_term cop__gen_server_call(cop_ctx *ctx, cop_term server, cop_term request, int64_t timeout_ms);
+cop_called cop__gen_server_try_call(cop_ctx *ctx, cop_term server, cop_term request,
+                                    int64_t timeout_ms);
+/*
+ * Calls a server and waits for its reply.
+ *
+ * Elixir:  GenServer.call/3
+ * Server:  a cop_pid, a cop_atom, or a cop_term that is one of those or {name, node}
+ * Request: anything cop_of takes
+ * Timeout: ms; 0 = 5000, COP_ZERO = none at all, COP_INFINITY
+ * Errors:  exits the caller with {reason, {GenServer, :call, [server, request, timeout]}}; reason is
+ *          :timeout, :noproc, :calling_self, or what the server ended with
+ * Context: waits; a reply that comes too late is dropped
+ */
+#define cop_gen_server_call(ctx, server, request, timeout_ms)                                      \
+    ({                                                                                             \
+        cop_ctx *cop__gc = (ctx);                                                                  \
+        cop__gen_server_call(cop__gc, COP_TERM(server), cop_of(cop__gc, request), (timeout_ms));   \
+    })
+/* The same, with the exit as a value. */
+#define cop_gen_server_try_call(ctx, server, request, timeout_ms)                                  \
+    ({                                                                                             \
+        cop_ctx *cop__gc = (ctx);                                                                  \
+        cop__gen_server_try_call(cop__gc, COP_TERM(server), cop_of(cop__gc, request),              \
+                                 (timeout_ms));                                                    \
+    })
+void cop__gen_server_cast(cop_ctx *ctx, cop_term server, cop_term request);
+/* Sends a request without a reply; never fails for a well-formed server. Elixir: GenServer.cast/2. */
+#define cop_gen_server_cast(ctx, server, request)                                                  \
+    ({                                                                                             \
+        cop_ctx *cop__gc = (ctx);                                                                  \
+        cop__gen_server_cast(cop__gc, COP_TERM(server), cop_of(cop__gc, request));                 \
+    })
+void cop__gen_server_reply(cop_ctx *ctx, cop_term from, cop_term reply);
+/* Answers a call from anywhere, any time: `from` may be kept (its .t, as a term of the state) and sent
+   away. Elixir: GenServer.reply/2. */
+#define cop_gen_server_reply(ctx, from, reply)                                                     \
+    ({                                                                                             \
+        cop_ctx *cop__gc = (ctx);                                                                  \
+        cop__gen_server_reply(cop__gc, COP_TERM(from), cop_of(cop__gc, reply));                    \
+    })
+void cop__gen_server_stop(cop_ctx *ctx, cop_term server, cop_term reason, int64_t timeout_ms);
+/* Stops a server in order (its messages so far are served first) and waits for its end; exits the
+   caller if it ends with another reason. timeout_ms: 0 = COP_INFINITY. Elixir: GenServer.stop/3. */
+#define cop_gen_server_stop(ctx, server, reason, timeout_ms)                                       \
+    cop__gen_server_stop((ctx), COP_TERM(server), COP_TERM(reason), (timeout_ms))
+/* The pid behind a name; COP_NONE. Elixir: GenServer.whereis/1. */
+cop_term cop_gen_server_whereis(cop_ctx *ctx, cop_term server);
+
+/* A call in two steps: send now, collect later. Erlang: :gen_server.send_request/2,
+   receive_response/2. The reply to an abandoned request is dropped. */
+typedef struct cop_request_id {
+    cop_ref ref;
+} cop_request_id;
+cop_request_id cop__gen_server_send_request(cop_ctx *ctx, cop_term server, cop_term request);
+#define cop_gen_server_send_request(ctx, server, request)                                          \
+    ({                                                                                             \
+        cop_ctx *cop__gc = (ctx);                                                                  \
+        cop__gen_server_send_request(cop__gc, COP_TERM(server), cop_of(cop__gc, request));         \
+    })
+/* ok: value is the reply. Else value is :timeout (the request is given up) or {:error, reason}.
+   timeout_ms as for a call. */
+cop_called cop_gen_server_receive_response(cop_ctx *ctx, cop_request_id id, int64_t timeout_ms);
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gen_server: the client's side. A call is a monitor whose reference is also an alias, the request
+ * {:"$gen_call", {self, [:alias | ref]}, request}, and the wait for what answers that reference: the
+ * reply, or the end of the server. After it the alias is gone, so a late reply is dropped.
+ */
+#include <coppice/gen_server.h>
+#include <string.h>
+
+#include "sys.h"
+
+cop_atom sys_module_atom(const char *name) {
+    char full[300] = "Elixir.";
+    if (name == NULL)
+        return cop_a(nil);
+    if (name[0] < 'A' || name[0] > 'Z' || strlen(name) > sizeof full - 8)
+        return cop_atom_new(name);
+    strcat(full, name);
+    return cop_atom_new(full);
+}
+
+static int64_t timeout_of(int64_t timeout_ms) {
+    return timeout_ms == 0 ? 5000 : timeout_ms == COP_ZERO ? 0 : timeout_ms;
+}
+
+/* Elixir's FunctionClauseError for arguments that no clause takes. */
+static _Noreturn void no_clause(cop_ctx *ctx, const char *function) {
+    cop_raise(ctx, "FunctionClauseError", "no function clause matching in GenServer.%s", function);
+}
+
+/* The address behind a server term. *why is the reason if nobody is there. */
+static cop_term resolve(cop_ctx *ctx, cop_term server, const char *function, cop_term *why) {
+    cop_atom name, node;
+    *why = cop_a(noproc).t;
+    if (cop_is_pid(server))
+        return server;
+    if (cop_get_atom(server, &name))
+        return cop_process_whereis(ctx, name);
+    if (cop_match_tuple(server, &name, &node)) {
+        if (cop_match(node.t, cop_as("nonode@nohost")))
+            return cop_process_whereis(ctx, name);
+        *why = cop_tuple(ctx, cop_a(nodedown), node);
+        return COP_NONE;
+    }
+    no_clause(ctx, function);
+}
+
+static cop_called failed(cop_term reason) { return (cop_called){ false, reason }; }
+
+/* What came for ref: the reply, or the end of the server. */
+static cop_called answer_of(cop_term message) {
+    cop_term any, reason = COP_NONE, reply = COP_NONE;
+    if (cop_match_tuple(message, &any, &any, &any, &any, &reason))
+        return failed(reason);
+    cop_match_tuple(message, &any, &reply);
+    return (cop_called){ true, reply };
+}
+
+/* Without a time-out the reply comes to the pid, tagged by the bare reference, as Erlang does it. */
+static cop_term send_call(cop_ctx *ctx, cop_term pid, cop_ref ref, cop_term request, bool alias) {
+    cop_term tag = ref.t;
+    if (alias)
+        tag = cop_cons(ctx, cop_a(alias), ref);
+    return cop_send(ctx, pid,
+                    cop_tuple(ctx, cop_as("$gen_call"), cop_tuple(ctx, cop_self(ctx), tag), request));
+}
+
+static cop_ref monitor_with_alias(cop_ctx *ctx, cop_term pid) {
+    static const cop_monitor_opts alias = { .alias = COP_ALIAS_DEMONITOR };
+    return cop_process_monitor_opts(ctx, pid, &alias);
+}
+
+cop_called cop__gen_server_try_call(cop_ctx *ctx, cop_term server, cop_term request,
+                                    int64_t timeout_ms) {
+    int64_t timeout = timeout_of(timeout_ms);
+    if (timeout < 0)
+        no_clause(ctx, "call/3");
+    if (timeout > INT64_C(4294967295) && timeout != COP_INFINITY)
+        cop_error(ctx, cop_a(timeout_value));
+    cop_term why, pid = resolve(ctx, server, "call/3", &why);
+    if (cop_is_none(pid))
+        return failed(why);
+    if (cop_match(pid, cop_self(ctx)))
+        return failed(cop_a(calling_self).t);
+    bool alias = timeout != COP_INFINITY;
+    cop_ref ref = alias ? monitor_with_alias(ctx, pid) : cop_process_monitor(ctx, pid);
+    send_call(ctx, pid, ref, request, alias);
+    cop_term message;
+    bool came = cop_receive_ref(ctx, timeout, ref, &message);
+    cop_process_demonitor(ctx, ref, COP_DEMONITOR_FLUSH);
+    /* One last look: what came up to now is a success. */
+    if (!came && !cop_receive_ref(ctx, 0, ref, &message))
+        return failed(cop_a(timeout).t);
+    return answer_of(message);
+}
+
+static _Noreturn void exit_call(cop_ctx *ctx, cop_term reason, const char *function, cop_term a,
+                                cop_term b, int64_t timeout) {
+    cop_term shown = timeout == COP_INFINITY ? cop_a(infinity).t : cop_of(ctx, timeout);
+    cop_term mfa = cop_tuple(ctx, cop_as("Elixir.GenServer"), cop_atom_new(function),
+                             cop_list(ctx, a, b, shown));
+    cop_exit(ctx, cop_tuple(ctx, reason, mfa));
+}
+
+cop_term cop__gen_server_call(cop_ctx *ctx, cop_term server, cop_term request, int64_t timeout_ms) {
+    cop_called called = cop__gen_server_try_call(ctx, server, request, timeout_ms);
+    if (!called.ok)
+        exit_call(ctx, called.value, "call", server, request, timeout_of(timeout_ms));
+    return called.value;
+}
+
+void cop__gen_server_cast(cop_ctx *ctx, cop_term server, cop_term request) {
+    cop_term why, pid = resolve(ctx, server, "cast/2", &why);
+    if (!cop_is_none(pid))
+        cop_send(ctx, pid, cop_tuple(ctx, cop_as("$gen_cast"), request));
+}
+
+void cop__gen_server_reply(cop_ctx *ctx, cop_term from, cop_term reply) {
+    cop_pid pid;
+    cop_term tag, first, rest;
+    cop_ref alias;
+    if (!cop_match_tuple(from, &pid, &tag))
+        no_clause(ctx, "reply/2");
+    cop_term dest = pid.t;
+    if (cop_get_cons(tag, &first, &rest)) {
+        if (cop_match(first, cop_a(alias)) && cop_get_ref(rest, &alias))
+            dest = alias.t;
+        else if (cop_match_cons(first, cop_a(alias), &alias)) /* [[:alias | ref] | extra] */
+            dest = alias.t;
+    }
+    cop_send(ctx, dest, cop_tuple(ctx, tag, reply));
+}
+
+void cop__gen_server_stop(cop_ctx *ctx, cop_term server, cop_term reason, int64_t timeout_ms) {
+    int64_t timeout = timeout_ms == 0 ? COP_INFINITY : timeout_ms;
+    cop_term why, pid = resolve(ctx, server, "stop/3", &why);
+    cop_pid target;
+    if (cop_is_none(pid))
+        exit_call(ctx, why, "stop", server, reason, timeout);
+    if (cop_match(pid, cop_self(ctx)) || !cop_get_pid(pid, &target))
+        exit_call(ctx, cop_a(calling_self).t, "stop", server, reason, timeout);
+    cop_term result = cop_proc_lib_try_stop(ctx, target, reason, timeout_ms);
+    if (!cop_match(result, cop_a(ok)))
+        exit_call(ctx, result, "stop", server, reason, timeout);
+}
+
+cop_term cop_gen_server_whereis(cop_ctx *ctx, cop_term server) {
+    cop_term why;
+    return resolve(ctx, server, "whereis/1", &why);
+}
+
+/* ---- in two steps ------------------------------------------------------------------------------------ */
+
+cop_request_id cop__gen_server_send_request(cop_ctx *ctx, cop_term server, cop_term request) {
+    cop_term why, pid = resolve(ctx, server, "send_request/2", &why);
+    /* For a name that nobody has the monitor brings the answer. */
+    cop_ref ref = monitor_with_alias(ctx, cop_is_none(pid) ? server : pid);
+    if (!cop_is_none(pid))
+        send_call(ctx, pid, ref, request, true);
+    return (cop_request_id){ ref };
+}
+
+cop_called cop_gen_server_receive_response(cop_ctx *ctx, cop_request_id id, int64_t timeout_ms) {
+    cop_term message;
+    bool came = cop_receive_ref(ctx, timeout_of(timeout_ms), id.ref, &message);
+    cop_process_demonitor(ctx, id.ref, COP_DEMONITOR_FLUSH);
+    if (!came && !cop_receive_ref(ctx, 0, id.ref, &message))
+        return failed(cop_a(timeout).t);
+    cop_called called = answer_of(message);
+    if (!called.ok)
+        called.value = cop_tuple(ctx, cop_a(error), called.value);
+    return called;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cop_run: a whole program in one call. The node, the logger, the signals that stop it, the main
+ * process; then the wait for its end, by a process that monitors it.
+ */
+#include <coppice/gen_server.h>
+#include <coppice/logger.h>
+#include <coppice/node.h>
+#include <coppice/os.h>
+
+static cop_pid main_pid;
+
+static void watch(cop_ctx *ctx, cop_term arg) {
+    cop_term down;
+    cop_ref ref = cop_process_monitor(ctx, main_pid);
+    cop_receive_ref(ctx, COP_INFINITY, ref, &down);
+    if (cop_os_is_stopping())
+        return; /* whoever took the signal waits for the rest, then ends the node */
+    cop_term reason = cop_elem(down, 4);
+    cop_logger_flush(ctx);
+    cop_node_shutdown(ctx, cop_reason_is_normal(reason) || cop_match(reason, cop_a(noproc)) ? 0 : 1);
+}
+
+int cop_run(const cop_node_opts *opts, cop_entry entry) {
+    int rc = cop_node_start(opts);
+    if (rc < 0)
+        return rc;
+    if (opts == NULL || !opts->no_logger)
+        cop_logger_start(NULL);
+    main_pid = cop_node_spawn(entry);
+    cop_os_stop_on_signals(main_pid);
+    cop_node_spawn(watch);
+    int status = cop_node_wait();
+    cop_node_stop();
+    return status;
+}

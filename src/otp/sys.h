@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COP__OTP_SYS_H
+#define COP__OTP_SYS_H
+
+#include <coppice/term.h>
+
+/* The module's atom for a table's name: Elixir.Name for a name that begins with a capital. */
+cop_atom sys_module_atom(const char *name);
+
+#endif
