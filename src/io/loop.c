@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The I/O thread: one libuv loop, started by the first port or signal watcher of a node and ended with
+ * the node.
+ *
+ * Work for its ports comes through the bound (proc/port.h); its wake is a uv_async_t. Other things to
+ * do on the thread (signal watchers) come as calls, in a list under a mutex.
+ *
+ * Threads: cop__io_bound and cop__io_call from any; the rest on the loop's thread.
+ */
+#include "io/loop.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "os/alloc.h"
+
+struct call {
+    struct call *next;
+    void (*function)(void *arg);
+    void *arg;
+};
+
+static struct {
+    pthread_mutex_t mutex;
+    bool running;
+    bool stop; /* atomic */
+    pthread_t thread;
+    uv_loop_t loop;
+    uv_async_t wake;
+    struct cop__bound *bound;
+    struct call *calls, **last_call;
+} io = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+static void wake(void *arg) {
+    (void)arg;
+    uv_async_send(&io.wake);
+}
+
+static void run_calls(void) {
+    pthread_mutex_lock(&io.mutex);
+    struct call *call = io.calls;
+    io.calls = NULL;
+    io.last_call = &io.calls;
+    pthread_mutex_unlock(&io.mutex);
+    while (call != NULL) {
+        struct call *next = call->next;
+        call->function(call->arg);
+        cop__free(call);
+        call = next;
+    }
+}
+
+static void on_wake(uv_async_t *handle) {
+    run_calls();
+    if (__atomic_load_n(&io.stop, __ATOMIC_ACQUIRE)) {
+        uv_stop(handle->loop);
+        return;
+    }
+    if (cop__bound_run(io.bound, 256)) /* the sockets get their turn in between */
+        uv_async_send(&io.wake);
+}
+
+static void close_handle(uv_handle_t *handle, void *arg) {
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void *loop_main(void *arg) {
+    (void)arg;
+    while (!__atomic_load_n(&io.stop, __ATOMIC_ACQUIRE))
+        uv_run(&io.loop, UV_RUN_DEFAULT);
+    cop__bound_free(io.bound);
+    uv_walk(&io.loop, close_handle, NULL);
+    uv_run(&io.loop, UV_RUN_DEFAULT);
+    uv_loop_close(&io.loop);
+    return NULL;
+}
+
+static void stop(void *arg) {
+    (void)arg;
+    __atomic_store_n(&io.stop, true, __ATOMIC_RELEASE);
+    uv_async_send(&io.wake);
+    pthread_join(io.thread, NULL);
+    pthread_mutex_lock(&io.mutex);
+    while (io.calls != NULL) {
+        struct call *next = io.calls->next;
+        cop__free(io.calls);
+        io.calls = next;
+    }
+    __atomic_store_n(&io.running, false, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&io.mutex);
+}
+
+static void ensure_running(void) {
+    if (__atomic_load_n(&io.running, __ATOMIC_ACQUIRE))
+        return;
+    pthread_mutex_lock(&io.mutex);
+    if (!io.running) {
+        __atomic_store_n(&io.stop, false, __ATOMIC_RELEASE);
+        io.calls = NULL;
+        io.last_call = &io.calls;
+        uv_loop_init(&io.loop);
+        uv_async_init(&io.loop, &io.wake, on_wake);
+        io.bound = cop__bound_new(wake, NULL);
+        cop__node_at_stop(stop, NULL);
+        if (pthread_create(&io.thread, NULL, loop_main, NULL) != 0)
+            abort();
+        __atomic_store_n(&io.running, true, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&io.mutex);
+}
+
+uv_loop_t *cop__io_loop(void) { return &io.loop; }
+
+struct cop__bound *cop__io_bound(void) {
+    ensure_running();
+    return io.bound;
+}
+
+void cop__io_call(void (*function)(void *arg), void *arg) {
+    ensure_running();
+    struct call *call = cop__malloc(sizeof *call);
+    *call = (struct call){ .function = function, .arg = arg };
+    pthread_mutex_lock(&io.mutex);
+    *io.last_call = call;
+    io.last_call = &call->next;
+    pthread_mutex_unlock(&io.mutex);
+    uv_async_send(&io.wake);
+}

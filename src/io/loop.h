@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COP__IO_LOOP_H
+#define COP__IO_LOOP_H
+
+#include <uv.h>
+
+#include "proc/port.h"
+
+/* The libuv loop and the bound that its ports live on; starts the thread at the first use. */
+uv_loop_t *cop__io_loop(void); /* on the loop's thread only */
+struct cop__bound *cop__io_bound(void);
+/* Runs function(arg) on the loop's thread, soon. */
+void cop__io_call(void (*function)(void *arg), void *arg);
+
+#endif
