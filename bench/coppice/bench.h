@@ -3,6 +3,7 @@
 #define COPPICE_BENCH_H
 
 #include <coppice.h>
+#include <coppice/gen_server.h>
 
 /* Sizes: those of bench/erlang/bench_peer.erl. Change both or none. */
 enum {

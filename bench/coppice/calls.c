@@ -79,8 +79,8 @@ static int64_t timed_calls(cop_ctx *ctx, const cop_pid *servers, int count, int 
                            int64_t calls) {
     cop_pid *started = cop_alloc(ctx, (size_t)clients * sizeof(started[0]));
     for (int i = 0; i < clients; i++)
-        started[i] = cop_spawn(
-            ctx, client, cop_tuple(ctx, cop_self(ctx), servers[i % count], calls / clients));
+        started[i] = cop_spawn(ctx, client,
+                               cop_tuple(ctx, cop_self(ctx), servers[i % count], calls / clients));
     int64_t start = bench_now_ns();
     for (int i = 0; i < clients; i++)
         cop_send(ctx, started[i], cop_a(go));
@@ -98,17 +98,11 @@ static void bench_calls(cop_ctx *ctx, const char *name, int count, int clients) 
     bench_out(name, (double)timed_calls(ctx, servers, count, clients, CALLS) / CALLS, "ns/call");
 }
 
-void bench_call_1(cop_ctx *ctx) {
-    bench_calls(ctx, "call.1", 1, 1);
-}
+void bench_call_1(cop_ctx *ctx) { bench_calls(ctx, "call.1", 1, 1); }
 
-void bench_call_8(cop_ctx *ctx) {
-    bench_calls(ctx, "call.8", 1, 8);
-}
+void bench_call_8(cop_ctx *ctx) { bench_calls(ctx, "call.8", 1, 8); }
 
-void bench_call_1000(cop_ctx *ctx) {
-    bench_calls(ctx, "call.1000", PAIRS, PAIRS);
-}
+void bench_call_1000(cop_ctx *ctx) { bench_calls(ctx, "call.1000", PAIRS, PAIRS); }
 
 /* ---- casts ----------------------------------------------------------------------------------- */
 
@@ -118,9 +112,7 @@ static void cast_many(cop_ctx *ctx, cop_term arg) {
     if (!cop_match_tuple(arg, &to, &messages))
         bench_fail("cast_many");
     for (int64_t i = 0; i < messages; i++) {
-        COP_SCOPE(ctx) {
-            cop_gen_server_cast(ctx, to, cop_tuple(ctx, cop_a(m), 1));
-        }
+        COP_SCOPE(ctx) { cop_gen_server_cast(ctx, to, cop_tuple(ctx, cop_a(m), 1)); }
     }
 }
 
@@ -143,10 +135,6 @@ void bench_fanin_cast(cop_ctx *ctx) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static void start_one(cop_ctx *ctx) {
-    start_server(ctx);
-}
+static void start_one(cop_ctx *ctx) { start_server(ctx); }
 
-void bench_memory_gen_server(cop_ctx *ctx) {
-    bench_memory(ctx, "memory.gen_server", start_one);
-}
+void bench_memory_gen_server(cop_ctx *ctx) { bench_memory(ctx, "memory.gen_server", start_one); }

@@ -17,9 +17,7 @@ static void send_many(cop_ctx *ctx, cop_term arg) {
     if (!cop_match_tuple(arg, &destination, &messages))
         bench_fail("senders");
     for (int64_t i = 0; i < messages; i++) {
-        COP_SCOPE(ctx) {
-            cop_send(ctx, destination, cop_tuple(ctx, cop_a(m), 1));
-        }
+        COP_SCOPE(ctx) { cop_send(ctx, destination, cop_tuple(ctx, cop_a(m), 1)); }
     }
 }
 

@@ -20,9 +20,7 @@ static void echo_message(cop_ctx *ctx, void *state, cop_term message) {
 
 static const cop_callbacks echo_callbacks = { .name = "echo", .message = echo_message };
 
-static void echo_start(cop_ctx *ctx, cop_term arg) {
-    cop_become(ctx, &echo_callbacks, NULL);
-}
+static void echo_start(cop_ctx *ctx, cop_term arg) { cop_become(ctx, &echo_callbacks, NULL); }
 
 static int by_size(const void *left, const void *right) {
     int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;

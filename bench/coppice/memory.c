@@ -24,9 +24,7 @@ static double resident_bytes(void) {
 void bench_memory(cop_ctx *ctx, const char *name, void (*start)(cop_ctx *ctx)) {
     double before = resident_bytes();
     for (int i = 0; i < MEMORY_PROCESSES; i++) {
-        COP_SCOPE(ctx) {
-            start(ctx);
-        }
+        COP_SCOPE(ctx) { start(ctx); }
         /* Each has come to rest before the next thousand is born, as a gen_server has anyway. */
         if (i % 1000 == 999)
             cop_yield(ctx);
@@ -37,33 +35,21 @@ void bench_memory(cop_ctx *ctx, const char *name, void (*start)(cop_ctx *ctx)) {
     bench_out(name, (resident_bytes() - before) / MEMORY_PROCESSES, "bytes/process");
 }
 
-static void ignore_message(cop_ctx *ctx, void *state, cop_term message) {
-    cop_exit(ctx, message);
-}
+static void ignore_message(cop_ctx *ctx, void *state, cop_term message) { cop_exit(ctx, message); }
 
 static const cop_callbacks idle_callbacks = { .name = "idle", .message = ignore_message };
 
-static void idle_start(cop_ctx *ctx, cop_term arg) {
-    cop_become(ctx, &idle_callbacks, NULL);
-}
+static void idle_start(cop_ctx *ctx, cop_term arg) { cop_become(ctx, &idle_callbacks, NULL); }
 
-static void start_raw(cop_ctx *ctx) {
-    cop_spawn(ctx, idle_start, COP_NIL);
-}
+static void start_raw(cop_ctx *ctx) { cop_spawn(ctx, idle_start, COP_NIL); }
 
-void bench_memory_raw(cop_ctx *ctx) {
-    bench_memory(ctx, "memory.raw", start_raw);
-}
+void bench_memory_raw(cop_ctx *ctx) { bench_memory(ctx, "memory.raw", start_raw); }
 
 static void wait_start(cop_ctx *ctx, cop_term arg) {
     cop_term message;
     cop_receive(ctx, COP_INFINITY, &message);
 }
 
-static void start_waiting(cop_ctx *ctx) {
-    cop_spawn(ctx, wait_start, COP_NIL);
-}
+static void start_waiting(cop_ctx *ctx) { cop_spawn(ctx, wait_start, COP_NIL); }
 
-void bench_memory_waiting(cop_ctx *ctx) {
-    bench_memory(ctx, "memory.waiting", start_waiting);
-}
+void bench_memory_waiting(cop_ctx *ctx) { bench_memory(ctx, "memory.waiting", start_waiting); }

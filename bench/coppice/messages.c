@@ -9,9 +9,7 @@
 
 /* ---- spawn: 1000 processes at a time, each says one word and ends ---------------------------- */
 
-static void say_done(cop_ctx *ctx, cop_term arg) {
-    cop_send(ctx, arg, cop_a(done));
-}
+static void say_done(cop_ctx *ctx, cop_term arg) { cop_send(ctx, arg, cop_a(done)); }
 
 static void spawn_batches(cop_ctx *ctx, int batches) {
     for (int b = 0; b < batches; b++) {

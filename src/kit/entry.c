@@ -5,6 +5,4 @@
  */
 #include <coppice/test.h>
 
-int main(int argc, char **argv) {
-    return cop_test_main(argc, argv);
-}
+int main(int argc, char **argv) { return cop_test_main(argc, argv); }

@@ -70,9 +70,7 @@ static const char *class_name(cop_class class) {
     return "nothing known";
 }
 
-void kit_bare_is(cop_ctx *ctx) {
-    bare_ctx = ctx;
-}
+void kit_bare_is(cop_ctx *ctx) { bare_ctx = ctx; }
 
 void kit_bare_raise(cop_ctx *ctx, cop_term reason) {
     struct cop__test_raised *raised = armed;

@@ -17,8 +17,7 @@ cop_term test_flush(cop_ctx *ctx) {
     return cop_list_reverse(ctx, reversed);
 }
 
-static void nothing(cop_ctx *ctx, cop_term arg) {
-}
+static void nothing(cop_ctx *ctx, cop_term arg) {}
 
 cop_pid test_dead_pid(cop_ctx *ctx) {
     cop_term down;
@@ -37,13 +36,9 @@ static void idle(cop_ctx *ctx, cop_term arg) {
     }
 }
 
-cop_pid test_idle_pid(cop_ctx *ctx) {
-    return cop_spawn(ctx, idle, COP_NIL);
-}
+cop_pid test_idle_pid(cop_ctx *ctx) { return cop_spawn(ctx, idle, COP_NIL); }
 
-void test_trap_exit(cop_ctx *ctx) {
-    cop_process_trap_exit(ctx, true);
-}
+void test_trap_exit(cop_ctx *ctx) { cop_process_trap_exit(ctx, true); }
 
 void test_capture_log(cop_ctx *ctx) {
     cop_process_unregister(ctx, cop_a(logger));

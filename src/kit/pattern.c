@@ -27,7 +27,7 @@
 
 static bool is_name_byte(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'
-        || c == '@';
+           || c == '@';
 }
 
 /* The end of the quoted text that begins at `at`; escapes are stepped over. */
@@ -133,8 +133,8 @@ bool kit_matches(const char *file, int line, cop_term t, const char *pattern) {
     cop__heap_init(&heap);
     cop_ctx *ctx = (cop_ctx *)(void *)&heap;
     if (!cop_parse(ctx, text, strlen(text), &parsed, &error))
-        test_fail_at(file, line, "this is no pattern: %s\nexpected at byte %zu of %s: %s",
-                     pattern, error.offset, text, error.expected ? error.expected : "another");
+        test_fail_at(file, line, "this is no pattern: %s\nexpected at byte %zu of %s: %s", pattern,
+                     error.offset, text, error.expected ? error.expected : "another");
     bool matched = walk(t, parsed, 0);
     cop__heap_reset(&heap);
     free(text);

@@ -21,9 +21,7 @@
 static int report_fd = STDERR_FILENO;
 static atomic_flag failing = ATOMIC_FLAG_INIT;
 
-void kit_report_to(int fd) {
-    report_fd = fd;
-}
+void kit_report_to(int fd) { report_fd = fd; }
 
 void kit_report_write(const char *text, size_t size) {
     while (size > 0) {
@@ -72,9 +70,7 @@ void kit_fail_begin(const char *file, int line) {
     kit_report("%s:%d\n", file, line);
 }
 
-_Noreturn void kit_fail_end(void) {
-    _exit(KIT_FAILED);
-}
+_Noreturn void kit_fail_end(void) { _exit(KIT_FAILED); }
 
 _Noreturn void test_fail_at(const char *file, int line, const char *format, ...) {
     va_list args;

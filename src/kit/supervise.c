@@ -5,7 +5,8 @@
  * nothing: what a test starts and then kills stays dead.
  *
  * Requests are {:start, pid, ref, function, arg}, {:stop, pid, ref, child} and {:stop_all, pid,
- * ref}; the answer is {ref, result}. The function travels as an integer, within one OS process.
+ * ref}; the answer is {ref, result}. `function` is the address of a struct on the stack of the
+ * test, which waits for the answer.
  * Children are pids of this node and therefore words without memory, which can stand in plain C
  * memory. Everything here runs in the supervisor's process but the test_ functions at the end.
  */
@@ -51,12 +52,22 @@ static void shut_down(cop_ctx *ctx, cop_pid pid) {
     cop_receive_ref(ctx, COP_INFINITY, ref, &down);
 }
 
-static cop_pid start_child(cop_ctx *ctx, int64_t function, cop_term arg) {
+/* The pid of what it starts; COP_NONE inside after a report if that failed. */
+static cop_pid call_start(cop_ctx *ctx, const struct cop__test_start *start, cop_term arg) {
+    if (start->pid != NULL)
+        return start->pid(ctx, arg);
+    cop_started started = start->started(ctx, arg);
+    if (started.is == COP_STARTED)
+        return started.pid;
+    const char *label = started.is == COP_IGNORE ? "start was ignored" : "start failed";
+    kit_report_term(label, started.reason);
+    return (cop_pid){ COP_NONE };
+}
+
+static cop_pid start_child(cop_ctx *ctx, const struct cop__test_start *start, cop_term arg) {
     volatile cop_pid pid = { COP_NONE };
     COP_TRY(ctx) {
-        test_start start;
-        start = (test_start)(uintptr_t)function;
-        cop_pid started = start(ctx, arg);
+        cop_pid started = call_start(ctx, start, arg);
         pid.t.w = started.t.w;
     }
     COP_CATCH(caught) {
@@ -71,11 +82,11 @@ static void handle(cop_ctx *ctx, struct children *children, cop_term message) {
     cop_pid from, pid;
     cop_ref ref;
     cop_term arg;
-    int64_t function;
-    if (cop_match_tuple(message, cop_a(start), &from, &ref, &function, &arg)) {
-        pid = start_child(ctx, function, arg);
-        if (!cop_is_pid(pid.t))
-            test_fail_at("test_start_supervised", 0, "the start function returned no pid");
+    int64_t start;
+    if (cop_match_tuple(message, cop_a(start), &from, &ref, &start, &arg)) {
+        pid = start_child(ctx, (const struct cop__test_start *)(uintptr_t)start, arg);
+        if (cop_is_none(pid.t))
+            test_fail_at("test_start_supervised", 0, "the start function started no process");
         children_add(ctx, children, pid);
         cop_send(ctx, from, cop_tuple(ctx, ref, pid));
     } else if (cop_match_tuple(message, cop_a(stop), &from, &ref, &pid)) {
@@ -123,11 +134,11 @@ void kit_supervisor_stop(cop_ctx *ctx) {
     ask(ctx, ref, cop_tuple(ctx, cop_a(stop_all), cop_self(ctx), ref));
 }
 
-cop_pid test_start_supervised(cop_ctx *ctx, test_start start, cop_term arg) {
+cop_pid cop__test_start(cop_ctx *ctx, struct cop__test_start start, cop_term arg) {
     cop_pid pid = { COP_NONE };
     cop_ref ref = cop_make_ref(ctx);
     cop_term request =
-        cop_tuple(ctx, cop_a(start), cop_self(ctx), ref, (int64_t)(uintptr_t)start, arg);
+        cop_tuple(ctx, cop_a(start), cop_self(ctx), ref, (int64_t)(uintptr_t)&start, arg);
     cop_get_pid(ask(ctx, ref, request), &pid);
     return pid;
 }

@@ -18,8 +18,10 @@ static int run_sample(const char *environment, const char *arguments) {
     const char *sample = getenv("KIT_SAMPLE");
     if (sample == NULL)
         test_skip("KIT_SAMPLE is not set");
-    snprintf(command, sizeof(command), "env -u COPPICE_TEST_SEEDS -u COPPICE_TEST_SEED -u COP_SIM "
-             "%s %s %s 2>/dev/null", environment, sample, arguments);
+    snprintf(command, sizeof(command),
+             "env -u COPPICE_TEST_SEEDS -u COPPICE_TEST_SEED -u COP_SIM "
+             "%s %s %s 2>/dev/null",
+             environment, sample, arguments);
     FILE *pipe = popen(command, "r");
     EXPECT(pipe != NULL);
     size_t size = fread(output, 1, sizeof(output) - 1, pipe);
@@ -132,6 +134,10 @@ TEST_HOST(a_test_process_that_ends_early_fails_with_its_reason) {
     expect_failure("node_link_ends_the_test", "with reason: :pulled_down");
 }
 
+TEST_HOST(a_start_that_fails_fails_the_test_with_its_reason) {
+    expect_failure("node_start_fails", "start failed: :no_luck");
+}
+
 TEST_HOST(a_failure_in_another_process_of_the_node_fails_the_test) {
     expect_failure("node_another_process_fails", "there is: :given");
 }
@@ -181,7 +187,7 @@ static cop_pid start_waiting(cop_ctx *ctx, cop_term arg) {
 }
 
 TEST(a_supervised_process_is_shut_down_when_asked) {
-    cop_pid child = test_start_supervised(ctx, start_waiting, cop_self(ctx).t);
+    cop_pid child = test_start_supervised(ctx, start_waiting, cop_self(ctx));
     EXPECT(cop_process_is_alive(ctx, child));
     test_stop_supervised(ctx, child);
     EXPECT(!cop_process_is_alive(ctx, child));
@@ -200,8 +206,15 @@ TEST(a_supervised_process_that_crashes_does_not_touch_the_test) {
     EXPECT(cop_match_tuple(down, cop_a(DOWN), ref, cop_a(process), child, cop_a(killed)));
 }
 
-static void exit_with(cop_ctx *ctx, cop_term arg) {
-    cop_exit(ctx, arg);
+static void exit_with(cop_ctx *ctx, cop_term arg) { cop_exit(ctx, arg); }
+
+static cop_started start_link_waiting(cop_ctx *ctx, cop_term arg) {
+    return cop_started_ok(start_waiting(ctx, arg));
+}
+
+TEST(a_start_function_may_return_a_started) {
+    cop_pid child = test_start_supervised(ctx, start_link_waiting, COP_NIL);
+    EXPECT(cop_process_is_alive(ctx, child));
 }
 
 TEST(trapped_exits_are_messages) {

@@ -20,21 +20,13 @@ TEST_HOST(host_condition_fails) {
     EXPECT(n == 2);
 }
 
-TEST_HOST(host_integer_fails) {
-    EXPECT_INT(20 + 1, 22);
-}
+TEST_HOST(host_integer_fails) { EXPECT_INT(20 + 1, 22); }
 
-TEST_HOST(host_string_fails) {
-    EXPECT_STR("have", "wanted");
-}
+TEST_HOST(host_string_fails) { EXPECT_STR("have", "wanted"); }
 
-TEST_HOST(host_skips) {
-    test_skip("nothing to do here");
-}
+TEST_HOST(host_skips) { test_skip("nothing to do here"); }
 
-TEST_HOST(host_exits_half_way) {
-    exit(0);
-}
+TEST_HOST(host_exits_half_way) { exit(0); }
 
 TEST_HOST(host_crashes) {
     test_note("just before");
@@ -59,25 +51,15 @@ TEST_HOST(host_leaves_a_process) {
 TEST_TERM(term_passes) {
     EXPECT_TERM(ctx, cop_tuple(ctx, cop_a(ok), cop_list(ctx, 1, 2.5, "x")), "{:ok, [1, 2.5, _]}");
     EXPECT_SAME(ctx, cop_list(ctx, 1), cop_list(ctx, 1));
-    EXPECT_ERROR(ctx, ":badarg") {
-        cop_binary_part(ctx, cop_of(ctx, "abc"), 2, 5);
-    }
+    EXPECT_ERROR(ctx, ":badarg") { cop_binary_part(ctx, cop_of(ctx, "abc"), 2, 5); }
 }
 
-TEST_TERM(term_differs) {
-    EXPECT_TERM(ctx, cop_tuple(ctx, cop_a(ok), 1), "{:ok, 2}");
-}
+TEST_TERM(term_differs) { EXPECT_TERM(ctx, cop_tuple(ctx, cop_a(ok), 1), "{:ok, 2}"); }
 
-TEST_TERM(term_raises_unexpectedly) {
-    cop_binary_part(ctx, cop_of(ctx, "abc"), 2, 5);
-}
+TEST_TERM(term_raises_unexpectedly) { cop_binary_part(ctx, cop_of(ctx, "abc"), 2, 5); }
 
 TEST_TERM(term_does_not_raise) {
-    EXPECT_ERROR(ctx, ":badarg") {
-        cop_binary_part(ctx, cop_of(ctx, "abc"), 1, 1);
-    }
+    EXPECT_ERROR(ctx, ":badarg") { cop_binary_part(ctx, cop_of(ctx, "abc"), 1, 1); }
 }
 
-TEST_TERM(term_pattern_is_bad) {
-    EXPECT_TERM(ctx, 1, "{:ok, ");
-}
+TEST_TERM(term_pattern_is_bad) { EXPECT_TERM(ctx, 1, "{:ok, "); }

@@ -8,33 +8,21 @@ TEST(node_passes) {
     EXPECT_TERM(ctx, ASSERT_RECEIVE(ctx, "{:second, _}"), "{:second, 2}");
     REFUTE_RECEIVE(ctx, "{:second, _}", 1);
     EXPECT_TERM(ctx, test_flush(ctx), "[:first]");
-    EXPECT_EXIT(ctx, "{:oh, _}") {
-        cop_exit(ctx, cop_tuple(ctx, cop_a(oh), 1));
-    }
-    EXPECT_ERROR(ctx, ":wrong") {
-        cop_error(ctx, cop_a(wrong));
-    }
-    EXPECT_THROW(ctx, ":ball") {
-        cop_throw(ctx, cop_a(ball));
-    }
+    EXPECT_EXIT(ctx, "{:oh, _}") { cop_exit(ctx, cop_tuple(ctx, cop_a(oh), 1)); }
+    EXPECT_ERROR(ctx, ":wrong") { cop_error(ctx, cop_a(wrong)); }
+    EXPECT_THROW(ctx, ":ball") { cop_throw(ctx, cop_a(ball)); }
 }
 
 TEST(node_exit_has_another_reason) {
-    EXPECT_EXIT(ctx, ":this") {
-        cop_exit(ctx, cop_a(that));
-    }
+    EXPECT_EXIT(ctx, ":this") { cop_exit(ctx, cop_a(that)); }
 }
 
 TEST(node_exit_is_an_error) {
-    EXPECT_EXIT(ctx, ":this") {
-        cop_error(ctx, cop_a(this));
-    }
+    EXPECT_EXIT(ctx, ":this") { cop_error(ctx, cop_a(this)); }
 }
 
 TEST(node_nothing_exits) {
-    EXPECT_EXIT(ctx, ":this") {
-        cop_self(ctx);
-    }
+    EXPECT_EXIT(ctx, ":this") { cop_self(ctx); }
 }
 
 TEST(node_no_message) {
@@ -47,26 +35,22 @@ TEST(node_unwanted_message) {
     REFUTE_RECEIVE(ctx, ":unwanted", 1);
 }
 
-TEST(node_test_exits) {
-    cop_exit(ctx, cop_a(because));
-}
+TEST(node_test_exits) { cop_exit(ctx, cop_a(because)); }
 
-TEST(node_test_ends_normally_half_way) {
-    cop_exit(ctx, cop_a(normal));
-}
+TEST(node_test_ends_normally_half_way) { cop_exit(ctx, cop_a(normal)); }
 
-static void exit_badly(cop_ctx *ctx, cop_term arg) {
-    cop_exit(ctx, arg);
-}
+static void exit_badly(cop_ctx *ctx, cop_term arg) { cop_exit(ctx, arg); }
+
+static cop_started fail_to_start(cop_ctx *ctx, cop_term arg) { return cop_started_error(arg); }
+
+TEST(node_start_fails) { test_start_supervised(ctx, fail_to_start, cop_a(no_luck)); }
 
 TEST(node_link_ends_the_test) {
     cop_spawn_link(ctx, exit_badly, cop_a(pulled_down).t);
     ASSERT_RECEIVE(ctx, ":never");
 }
 
-static void fail_elsewhere(cop_ctx *ctx, cop_term arg) {
-    EXPECT_TERM(ctx, arg, ":another");
-}
+static void fail_elsewhere(cop_ctx *ctx, cop_term arg) { EXPECT_TERM(ctx, arg, ":another"); }
 
 TEST(node_another_process_fails) {
     cop_spawn(ctx, fail_elsewhere, cop_a(given).t);
