@@ -12,7 +12,7 @@ setup:
 	@scripts/setup
 
 $(BUILD)/build.ninja:
-	meson setup $(BUILD) --prefix=$(PREFIX)
+	meson setup $(BUILD) --prefix=$(PREFIX) -Db_lto=true
 
 # Builds the key-value service and shows what it survives.
 demo: all

@@ -104,7 +104,7 @@ void cop__tcp_release(struct tcp_socket *s) {
 }
 
 const char *cop__tcp_error(int uv_error) {
-    static char name[32];
+    static __thread char name[32]; /* used at once, before the process can move */
     if (uv_error == UV_EOF)
         return "closed";
     const char *text = uv_err_name(uv_error);

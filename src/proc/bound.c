@@ -68,7 +68,7 @@ static void run_port(cop_ctx *p) {
         if (p->does.port->start != NULL)
             p->does.port->start(p, p->state);
     }
-    for (int n = 0; n < COP__MESSAGES; n++) {
+    for (int n = 0; n < 64; n++) {
         cop__take_in(p);
         if (p->pending_exit) {
             stop_port(p, p->extra->exit_term);

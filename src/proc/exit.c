@@ -118,6 +118,18 @@ static _Noreturn void jump_to_try(cop_ctx *p, int how) {
     cop__jump_to(t->regs, 1);
 }
 
+_Noreturn void cop__host_exit(cop_ctx *p) {
+    cop_term reason = p->extra->exit_term;
+    if (p->tries != NULL) { /* raised in the call it is in */
+        p->pending_exit = false;
+        p->tries->caught =
+            (cop_caught){ .class = COP_CLASS_EXIT, .reason = reason, .stacktrace = COP_NIL };
+        jump_to_try(p, TRY_PLAIN);
+    }
+    cop__host_end(p, reason);
+    pthread_exit(NULL);
+}
+
 /* Also for errors: a log event as Erlang's emulator makes one for a process that is not of proc_lib. */
 void cop__report_error(cop_ctx *p, cop_term reason) {
     if (cop_is_none(cop__name_lookup(cop_a(logger).t)))
@@ -253,6 +265,20 @@ static bool on_fault(const struct cop__fault *fault) {
         cop__jump_to(t->regs, 1);
     }
     cop__jump_to(p->stack->base_jump, BACK_FAULT);
+}
+
+/* A call into the run-time with too little stack left: the same as running into the guard page. */
+_Noreturn __attribute__((noinline)) void cop__stack_exhausted(cop_ctx *p) {
+    struct cop__worker *w = p->worker;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    w->fault = (struct cop__fault){ .signo = SIGSEGV,
+                                    .address = (void *)here,
+                                    .pc = (uintptr_t)__builtin_return_address(0),
+                                    .fp = *(uintptr_t *)here };
+    note_frames(p, w->fault.pc, w->fault.fp);
+    if (p->tries != NULL)
+        jump_to_try(p, TRY_FAULT);
+    cop__back(p, BACK_FAULT);
 }
 
 void cop__fault_init(void) {

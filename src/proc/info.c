@@ -55,8 +55,8 @@ static size_t memory_of(cop_ctx *p) {
 }
 
 static const char *entry_name(const cop_ctx *p) {
-    if (p->extra != NULL && p->extra->name_hint != NULL)
-        return p->extra->name_hint;
+    if (p->name_hint != NULL)
+        return p->name_hint;
     if (p->life == LIFE_CALLBACK)
         return p->kind == KIND_PORT ? p->does.port->name : p->does.callbacks->name;
     return NULL;

@@ -165,7 +165,7 @@ cop_pid cop_node_spawn(cop_entry entry) {
     if (p == NULL)
         return (cop_pid){ COP_NONE };
     cop_pid pid = { p->pid };
-    p->does.entry = p->first_entry = entry;
+    p->does.entry = entry;
     p->life = LIFE_START;
     p->arg = cop_a(undefined).t;
     cop__schedule(NULL, p);

@@ -105,7 +105,8 @@ struct cop__slot {
     uint64_t name;        /* atomic: the registered name's word or 0; changed under the names lock */
     uint32_t next_free;
     uint32_t index;
-    uint64_t pad;
+    uint32_t backlog; /* atomic: about how many messages wait, for senders to slow down by */
+    uint32_t pad;
 };
 _Static_assert(sizeof(struct cop__slot) == 64, "a slot is one cache line");
 
@@ -202,7 +203,6 @@ struct cop__owned {
 /* What few processes need, allocated when they do. */
 struct cop__extra {
     struct cop__owned *owned;
-    const char *name_hint;
     cop_term exit_term;      /* pending exit: its reason, in exit_env */
     struct cop__env *exit_env;
     size_t owned_bytes;
@@ -221,6 +221,7 @@ struct cop_ctx {
     struct cop__sched *home;    /* where it ran last */
     struct cop_ctx *run_next;   /* in a run queue's list */
     struct cop__stack *stack;   /* with frames on it; or the loop's, while it runs */
+    uintptr_t stack_limit;      /* below it the run-time is not entered; 0: no limit known */
     struct cop__try *tries;
     uint64_t *nursery;          /* a big one, when it holds one */
 
@@ -233,7 +234,7 @@ struct cop_ctx {
         const cop_callbacks *callbacks;
         const struct cop__port_ops *port;
     } does;
-    cop_entry first_entry;
+    const char *name_hint;
     void *state;
     cop_term arg; /* START, HIBERNATED: the entry's argument; kept alive by arg_env or the heap */
     struct cop__env *arg_env;
@@ -262,7 +263,8 @@ struct cop__extra *cop__extra_of(cop_ctx *p);
 
 /* ---- schedulers and workers ---------------------------------------------------------------------------- */
 
-enum { COP__RING = 512, COP__BUDGET = 4000, COP__MESSAGES = 64, COP__MAX_SCHEDS = 256 };
+enum { COP__STACK_RESERVE = 12 * 1024 };
+enum { COP__RING = 512, COP__BUDGET = 4000, COP__MESSAGES = 2000, COP__MAX_SCHEDS = 256 };
 
 struct cop__list {
     struct cop_ctx *head, **tail;
@@ -352,6 +354,7 @@ struct cop__worker *cop__worker_self(void); /* noinline; NULL on foreign threads
 
 /* Into and out of the run-time. Between, the monitor leaves the worker alone. */
 void cop__attention(cop_ctx *p);
+_Noreturn void cop__stack_exhausted(cop_ctx *p);
 static inline void cop__set_in_runtime(struct cop__worker *w, uint32_t yes) {
     __atomic_store_n(&w->in_runtime, yes, __ATOMIC_RELEASE);
 }
@@ -361,6 +364,9 @@ static inline void cop__enter(cop_ctx *p) {
     atomic_signal_fence(memory_order_seq_cst);
     if (__builtin_expect(__atomic_load_n(&w->attention, __ATOMIC_RELAXED) != 0, 0))
         cop__attention(p);
+    /* The run-time must not be what runs over the end of the stack: that could not be isolated. */
+    if (__builtin_expect((uintptr_t)__builtin_frame_address(0) < p->stack_limit, 0))
+        cop__stack_exhausted(p);
 }
 static inline void cop__leave(cop_ctx *p) {
     atomic_signal_fence(memory_order_seq_cst);
@@ -453,6 +459,7 @@ void cop__report_error(cop_ctx *p, cop_term reason);
 void cop__bound_push(struct cop__bound *bound, cop_ctx *p);
 void cop__run_stop_hooks(void);
 void cop__host_end(cop_ctx *p, cop_term reason);
+_Noreturn void cop__host_exit(cop_ctx *p);
 _Noreturn void cop__badarg(cop_ctx *p);
 bool cop__is_local_pid(cop_term t);
 static inline bool cop__is_local_ref(cop_term t) { return (t.w & 63) == COP__TAG_REF; }

@@ -19,13 +19,12 @@ static void apply_spawn_opts(cop_ctx *child, const cop_spawn_opts *o) {
     if (o->fullsweep_after != 0)
         child->heap.fullsweep_after =
             o->fullsweep_after == COP_ZERO ? 0 : (uint32_t)o->fullsweep_after;
-    if (o->max_heap_words || o->min_heap_words || o->stack_size || o->name_hint
-        || o->message_queue_off_heap) {
+    child->name_hint = o->name_hint;
+    if (o->max_heap_words || o->min_heap_words || o->stack_size || o->message_queue_off_heap) {
         struct cop__extra *extra = cop__extra_of(child);
         extra->max_heap_words = o->max_heap_words;
         extra->min_heap_words = o->min_heap_words;
         extra->stack_size = o->stack_size;
-        extra->name_hint = o->name_hint;
         extra->no_kill = o->max_heap_no_kill;
         extra->no_log = o->max_heap_no_log;
         extra->off_heap = o->message_queue_off_heap;
@@ -71,7 +70,7 @@ static cop_spawned spawn(cop_ctx *p, cop_entry entry, cop_term arg, const cop_sp
     cop_ctx *child = cop__proc_new(p, p->worker, KIND_PROCESS);
     if (child == NULL)
         cop__error(p, cop_a(system_limit).t);
-    child->does.entry = child->first_entry = entry;
+    child->does.entry = entry;
     child->life = LIFE_START;
     if (cop_is_immediate(arg) || cop_is_none(arg)) {
         child->arg = cop_is_none(arg) ? cop_a(undefined).t : arg;
@@ -165,9 +164,15 @@ cop_term cop__send(cop_ctx *ctx, cop_term dest, cop_term message) {
         else
             dest = resolve_tuple(ctx, dest);
     }
-    if (!cop_is_none(dest))
+    int cost = 1;
+    if (!cop_is_none(dest)) {
+        /* Who floods a process that cannot follow spends his turn sooner, so that it gets its own. */
+        struct cop__slot *slot = cop__slot_of(dest);
+        uint32_t backlog = slot != NULL ? __atomic_load_n(&slot->backlog, __ATOMIC_RELAXED) : 0;
+        cost += backlog > 4096 ? 32 : (int)(backlog >> 7);
         cop__deliver(ctx->worker, cop__env_new(kind, dest, ctx->pid, message));
-    if (cop__spend(ctx, 1))
+    }
+    if (cop__spend(ctx, cost))
         cop__requeue(ctx);
     cop__leave(ctx);
     return message;

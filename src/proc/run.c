@@ -115,9 +115,14 @@ static void turn_begin(struct cop__worker *w, cop_ctx *p) {
     __atomic_store_n(&w->steps, w->steps + 1, __ATOMIC_RELAXED);
 }
 
+static void stand_on(cop_ctx *p, struct cop__stack *stack) {
+    p->stack = stack;
+    p->stack_limit = (uintptr_t)stack->low + COP__STACK_RESERVE;
+}
+
 /* Runs an entry function on this stack until it returns or jumps away. */
 static void run_entry(cop_ctx *p) {
-    p->stack = p->worker->stack;
+    stand_on(p, p->worker->stack);
     p->life = LIFE_RAW;
     cop__heap_lend(&p->heap, p->stack->nursery, COP__SMALL_NURSERY);
     cop__leave(p);
@@ -194,6 +199,9 @@ static bool settle(cop_ctx *p) {
     }
     cop__tidy(p, p->hibernate_asked);
     nursery_return(p);
+    /* The start's monitor is gone; a process that never had another relation needs no table. */
+    if (p->rels.count == 0 && p->rels.cap != 0 && p->reductions < 64)
+        cop__rel_clear(&p->rels);
     arm_idle(p);
     struct cop__worker *w = p->worker;
     __atomic_store_n(&w->current, NULL, __ATOMIC_RELAXED);
@@ -261,7 +269,7 @@ static void turn_hibernated(cop_ctx *p) {
 
 void cop__turn(struct cop__worker *w, cop_ctx *p) {
     turn_begin(w, p);
-    p->stack = w->stack;
+    stand_on(p, w->stack);
     switch ((enum cop__life)p->life) {
     case LIFE_START:
         cop__take_in(p);
@@ -310,7 +318,7 @@ static void came_back(int how) {
         return;
     }
     p->tries = NULL;
-    cop__tidy(p, p->life == LIFE_HIBERNATED || p->hibernate_asked);
+    cop__tidy(p, true); /* its start leaves nothing but what it keeps */
     cop__heap_unlend(&p->heap);
     if (p->nursery != NULL)
         nursery_return(p);

@@ -220,7 +220,8 @@ cop_ctx *cop__sched_pick(struct cop__worker *w) {
         w->preselected = NULL;
         return p;
     }
-    uint32_t n = ++s->picks;
+    uint32_t n = s->picks + 1;
+    __atomic_store_n(&s->picks, n, __ATOMIC_RELAXED);
     if (n % LOOK_EVERY == 0)
         look_around(s);
     remote_drain(s);
@@ -253,8 +254,8 @@ cop_ctx *cop__sched_pick(struct cop__worker *w) {
 struct sight {
     uint32_t tail;
     int64_t since;
-    cop_ctx *next;
-    int64_t next_since;
+    uint32_t picks;
+    int64_t picks_since;
 };
 
 /* Takes half of a ring that its owner does not get round to. */
@@ -263,11 +264,12 @@ static bool steal_from(struct cop__sched *me, struct cop__sched *victim, struct 
     uint32_t head = __atomic_load_n(&victim->head, __ATOMIC_ACQUIRE);
     uint32_t tail = __atomic_load_n(&victim->tail, __ATOMIC_ACQUIRE);
     cop_ctx *next = __atomic_load_n(&victim->next, __ATOMIC_RELAXED);
-    if (next == NULL || next != seen->next) {
-        seen->next = next;
-        seen->next_since = now;
-    } else if (head == tail && now - seen->next_since > PATIENCE_NS) {
-        /* The one next in line waits behind a long step. */
+    uint32_t picks = __atomic_load_n(&victim->picks, __ATOMIC_RELAXED);
+    if (next == NULL || picks != seen->picks || seen->picks_since == 0) {
+        seen->picks = picks;
+        seen->picks_since = now;
+    } else if (head == tail && now - seen->picks_since > PATIENCE_NS) {
+        /* The one next in line waits behind a long step: nothing was picked all that time. */
         if (__atomic_compare_exchange_n(&victim->next, &next, NULL, false, __ATOMIC_ACQ_REL,
                                         __ATOMIC_RELAXED)) {
             cop__sched_push(me, next, false);

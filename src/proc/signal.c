@@ -13,8 +13,8 @@
  *   2. Who replaces PARKED by an envelope, and only he, schedules the process.
  *   3. An envelope carries its full address. The opener compares: a letter to a predecessor in the
  *      slot is a dead letter, answered where the protocol wants it.
- *   4. take_in does not touch the process's heap: the monitor thread may call it for a process whose
- *      code is running (see monitor.c).
+ *   4. take_in does not touch the process's heap, and sends as the thread it runs on, not as the
+ *      process's worker: the monitor may call it for a process whose code is running (monitor.c).
  * Threads: deliver from any; take_in by the process's runner.
  */
 #include "proc/proc.h"
@@ -223,7 +223,7 @@ static void handle_unlink(cop_ctx *p, struct cop__env *env) {
 
 static void send_demonitor(cop_ctx *p, const struct cop__rel *rel) {
     if (rel->other != 0)
-        cop__deliver(p->worker, cop__env_new(SIG_DEMONITOR, (cop_term){ rel->other }, p->pid,
+        cop__deliver(cop__worker_self(), cop__env_new(SIG_DEMONITOR, (cop_term){ rel->other }, p->pid,
                                              (cop_term){ rel->key }));
 }
 
@@ -275,7 +275,7 @@ static void handle_down(cop_ctx *p, struct cop__env *env) {
 
 static void handle(cop_ctx *p, struct cop__env *env) {
     if (env->kind != SIG_ALIAS && env->to.w != p->pid.w) {
-        cop__dead_letter(p->worker, env);
+        cop__dead_letter(cop__worker_self(), env);
         return;
     }
     switch ((enum cop__signal)env->kind) {
@@ -313,10 +313,10 @@ static void handle(cop_ctx *p, struct cop__env *env) {
         return;
     case SIG_INFO:
         if (p->pending_exit || p->exiting) { /* what came before it has ended the process */
-            cop__dead_letter(p->worker, env);
+            cop__dead_letter(cop__worker_self(), env);
             return;
         }
-        send_info(p->worker, env->from, cop_head(env->term), p, cop_tail(env->term));
+        send_info(cop__worker_self(), env->from, cop_head(env->term), p, cop_tail(env->term));
         break;
     case SIG_LEADER:
         p->leader = env->term;
@@ -346,12 +346,16 @@ bool cop__take_in(cop_ctx *p) {
         handle(p, oldest);
         oldest = next;
     }
+    __atomic_store_n(&p->slot->backlog, p->queue_len, __ATOMIC_RELAXED);
     return true;
 }
 
 void cop__check_exit(cop_ctx *p) {
-    if (__builtin_expect(p->pending_exit, 0) && !p->exiting)
-        cop__back(p, BACK_EXIT);
+    if (__builtin_expect(!p->pending_exit, 1) || p->exiting)
+        return;
+    if (p->kind == KIND_HOST)
+        cop__host_exit(p);
+    cop__back(p, BACK_EXIT);
 }
 
 /* ---- the end, as others see it ------------------------------------------------------------- */
@@ -369,12 +373,12 @@ static void tell_relations(cop_ctx *p, cop_term reason) {
             cop__env_new(SIG_LINK_EXIT, (cop_term){ rel->key }, p->pid, exit);
         env->id = rel->mine != 0 ? rel->mine : rel->theirs;
         env->flag = rel->mine != 0 ? COP__ID_MINE : 0;
-        cop__deliver(p->worker, env);
+        cop__deliver(cop__worker_self(), env);
     }
     cop__scratch_close(&scratch);
     for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;) {
         if (rel->kind == REL_WATCHER)
-            send_down(p->worker, (cop_term){ rel->other }, (cop_term){ rel->key }, p->pid,
+            send_down(cop__worker_self(), (cop_term){ rel->other }, (cop_term){ rel->key }, p->pid,
                       rel->name, reason);
         else if (rel->kind == REL_MONITOR)
             send_demonitor(p, rel);
@@ -400,7 +404,7 @@ void cop__die_in_public(cop_ctx *p, cop_term reason) {
             (struct cop__env *)__atomic_exchange_n(&slot->inbox, 0, __ATOMIC_ACQ_REL);
         while (env != NULL) {
             struct cop__env *next = env->next;
-            cop__dead_letter(p->worker, env);
+            cop__dead_letter(cop__worker_self(), env);
             env = next;
         }
     }

@@ -398,7 +398,7 @@ static void move_all(struct collection *gc, struct cop__roots *roots, size_t cou
 void cop__heap_collect(struct cop__heap *heap, struct cop__roots *roots, size_t count, bool full) {
     struct collection gc = { .heap = heap, .full = full, .bound = young_bound(heap) };
     if (full)
-        gc.bound += heap->old_words;
+        gc.bound += used_words(heap->old);
     if (!full && heap->old != NULL) {
         gc.current = heap->old;
         gc.hp = heap->old->top;
@@ -430,6 +430,11 @@ void cop__heap_collect(struct cop__heap *heap, struct cop__roots *roots, size_t 
         cop__fragment_free(fragment);
     }
     rewind_young(heap);
+    /* What is left of a small heap may be far less than what could have been: an idle process should
+       not pay for its start. Once more, now that the size is known. */
+    if (full && heap->old != NULL && heap->old->next == NULL && heap->old_words <= 512
+        && heap->old_live + heap->old_live / 4 < heap->old_words)
+        cop__heap_collect(heap, roots, count, true);
 }
 
 bool cop__heap_wants_full(const struct cop__heap *heap) {

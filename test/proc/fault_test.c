@@ -38,6 +38,15 @@ __attribute__((noinline)) static int deeper(int n) {
     return n < 0 ? 0 : deeper(n + 1) + frame[0];
 }
 static void stack_overflow(cop_ctx *ctx, cop_term arg) { zero = deeper(1) == 12345; }
+__attribute__((noinline)) static int deeper_by_calls(cop_ctx *ctx, int n) {
+    volatile char frame[64];
+    frame[0] = (char)n;
+    cop_send(ctx, cop_self(ctx), n);
+    return n < 0 ? 0 : deeper_by_calls(ctx, n + 1) + frame[0];
+}
+static void overflow_in_calls(cop_ctx *ctx, cop_term arg) {
+    zero = deeper_by_calls(ctx, 1) == 12345;
+}
 static void call_abort(cop_ctx *ctx, cop_term arg) { abort(); }
 static void failed_assert(cop_ctx *ctx, cop_term arg) { assert(zero == 1); }
 static void divide(cop_ctx *ctx, cop_term arg) {
@@ -101,6 +110,7 @@ static const struct {
     { null_call, "{{:sigsegv, 0}, _}" },
     { wild_call, "{{:sigsegv, 16}, _}" },
     { stack_overflow, "{{:sigsegv, _}, _}" },
+    { overflow_in_calls, "{{:sigsegv, _}, _}" },
     { call_abort, "{{:sigabrt, _}, _}" },
     { failed_assert, "{{:sigabrt, _}, _}" },
     { divide, "{{:sigfpe, _}, _}" },

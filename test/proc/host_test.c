@@ -62,6 +62,21 @@ TEST_HOST(threads_of_the_host_program_attach_and_call_in) {
     EXPECT_INT(cop_node_stop(), 0);
 }
 
+static void kill_host(cop_ctx *ctx, cop_term arg) {
+    cop_term host = cop_process_whereis(ctx, cop_a(host));
+    cop_process_exit(ctx, host, cop_a(enough).t);
+}
+
+TEST_HOST(an_exit_signal_is_raised_in_the_call_of_an_attached_thread) {
+    EXPECT_INT(cop_node_start(NULL), 0);
+    ctx = cop_attach();
+    EXPECT(cop_process_register(ctx, cop_self(ctx), cop_a(host)));
+    cop_node_spawn(kill_host);
+    EXPECT_EXIT(ctx, ":enough") { cop_process_sleep(ctx, COP_INFINITY); }
+    cop_detach(ctx);
+    EXPECT_INT(cop_node_stop(), 0);
+}
+
 static void end_the_node(cop_ctx *ctx, cop_term arg) { cop_node_shutdown(ctx, 7); }
 
 TEST_HOST(a_process_ends_the_node_with_a_status) {

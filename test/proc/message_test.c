@@ -291,7 +291,7 @@ static void low_first(cop_ctx *ctx, cop_term arg) {
     cop_send(ctx, to, what);
 }
 
-TEST(PR_007_priorities_are_shown_and_high_goes_first, .schedulers = 1) {
+TEST(PR_007_priorities_are_shown_and_high_goes_first, .schedulers = 1, .real_time = true) {
     static const cop_priority all[] = { COP_PRIORITY_LOW, COP_PRIORITY_NORMAL, COP_PRIORITY_HIGH,
                                         COP_PRIORITY_MAX };
     for (int i = 0; i < 4; i++)
