@@ -23,7 +23,17 @@ void *cop__context_switch(cop__context *save, cop__context *to, void *arg);
 /* ThreadSanitizer must see the jump, to keep its own record of the calls. */
 #define cop__jump_save(regs) _setjmp(*(jmp_buf *)(void *)(regs))
 #define cop__jump_to(regs, value) longjmp(*(jmp_buf *)(uintptr_t)(regs), (value))
+static inline uintptr_t cop__jump_sp(const uint64_t *regs) {
+    (void)regs;
+    return 0;
+}
 #else
+/* The stack pointer that a jump goes back to. */
+#if defined(__x86_64__)
+static inline uintptr_t cop__jump_sp(const uint64_t *regs) { return (uintptr_t)regs[6]; }
+#else
+static inline uintptr_t cop__jump_sp(const uint64_t *regs) { return (uintptr_t)regs[20]; }
+#endif
 int cop__jump_save(uint64_t *regs) __attribute__((returns_twice));
 _Noreturn void cop__jump_to(const uint64_t *regs, int value);
 #endif

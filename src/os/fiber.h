@@ -10,6 +10,7 @@
  * on the other side, cop__fiber_after_switch(self).
  */
 #include <stddef.h>
+#include <stdint.h>
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -44,7 +45,10 @@ static inline void cop__fiber_before_switch(struct cop__fiber *from, struct cop_
     __tsan_switch_to_fiber(to->tsan, 0);
 }
 static inline void cop__fiber_after_switch(struct cop__fiber *self) { (void)self; }
-static inline void cop__fiber_abandon_frames(void) {}
+static inline void cop__fiber_abandon_frames(void *low, uintptr_t sp) {
+    (void)low;
+    (void)sp;
+}
 
 #elif defined(COP__ASAN)
 
@@ -86,7 +90,11 @@ static inline void cop__fiber_before_switch(struct cop__fiber *from, struct cop_
 static inline void cop__fiber_after_switch(struct cop__fiber *self) {
     __sanitizer_finish_switch_fiber(self->fake, NULL, NULL);
 }
-static inline void cop__fiber_abandon_frames(void) { __asan_handle_no_return(); }
+/* The frames in [low, sp) are left by a jump. */
+static inline void cop__fiber_abandon_frames(void *low, uintptr_t sp) {
+    if (low != NULL && sp > (uintptr_t)low)
+        __asan_unpoison_memory_region(low, sp - (uintptr_t)low);
+}
 
 #else
 
@@ -106,7 +114,10 @@ static inline void cop__fiber_before_switch(struct cop__fiber *from, struct cop_
     (void)to;
 }
 static inline void cop__fiber_after_switch(struct cop__fiber *self) { (void)self; }
-static inline void cop__fiber_abandon_frames(void) {}
+static inline void cop__fiber_abandon_frames(void *low, uintptr_t sp) {
+    (void)low;
+    (void)sp;
+}
 
 #endif
 #endif

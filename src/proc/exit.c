@@ -115,6 +115,8 @@ static _Noreturn void jump_to_try(cop_ctx *p, int how) {
     t->owner = (void *)(intptr_t)how;
     p->tries = t->outer;
     cop__leave(p);
+    if (p->kind == KIND_PROCESS)
+        cop__fiber_abandon_frames(p->stack->low, cop__jump_sp(t->regs));
     cop__jump_to(t->regs, 1);
 }
 
@@ -262,8 +264,11 @@ static bool on_fault(const struct cop__fault *fault) {
         t->owner = (void *)(intptr_t)TRY_FAULT;
         p->tries = t->outer;
         cop__set_in_runtime(w, 0);
+        if (p->kind == KIND_PROCESS)
+            cop__fiber_abandon_frames(p->stack->low, cop__jump_sp(t->regs));
         cop__jump_to(t->regs, 1);
     }
+    cop__fiber_abandon_frames(p->stack->low, cop__jump_sp(p->stack->base_jump));
     cop__jump_to(p->stack->base_jump, BACK_FAULT);
 }
 

@@ -37,6 +37,8 @@ _Noreturn void cop__back(cop_ctx *p, int how) {
     p->tries = NULL;
     const uint64_t *jump =
         p->kind == KIND_PROCESS ? p->stack->base_jump : p->worker->thread_jump;
+    if (p->kind == KIND_PROCESS)
+        cop__fiber_abandon_frames(p->stack->low, cop__jump_sp(jump));
     cop__jump_to(jump, how);
 }
 
