@@ -149,8 +149,10 @@ void cop__schedule(struct cop__worker *w, cop_ctx *p) {
         return;
     }
     if (p->kind == KIND_HOST) {
-        __atomic_store_n(&p->worker->wake, 1, __ATOMIC_RELEASE);
-        cop__futex_wake(&p->worker->wake, 1);
+        /* Once it is woken the thread may end and p be gone: only the word's address is used then. */
+        uint32_t *word = &p->worker->wake;
+        __atomic_store_n(word, 1, __ATOMIC_RELEASE);
+        cop__futex_wake(word, 1);
         return;
     }
     p->where = WHERE_RUNNABLE;
