@@ -13,7 +13,6 @@
 #include "os/symbol.h"
 
 #include <dlfcn.h>
-#include <elfutils/libdwfl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +34,31 @@ static struct {
     } *cache;
 } service = { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
+static void copy_text(char *to, size_t size, const char *from) {
+    size_t n = strlen(from);
+    if (n >= size)
+        n = size - 1;
+    memcpy(to, from, n);
+    to[n] = '\0';
+}
+
+#ifdef COP__NO_LIBDW
+/* Where elfutils is not there: what the dynamic symbol tables know. */
+typedef void Dwfl;
+static Dwfl *modules_open(void) { return NULL; }
+static void dwfl_end(Dwfl *dwfl) { (void)dwfl; }
+
+static void look_up(Dwfl *dwfl, uintptr_t pc, struct cop__symbol *out) {
+    (void)dwfl;
+    memset(out, 0, sizeof *out);
+    Dl_info info;
+    if (dladdr((void *)pc, &info) != 0 && info.dli_sname != NULL)
+        copy_text(out->function, sizeof out->function, info.dli_sname);
+}
+
+#else
+#include <elfutils/libdwfl.h>
+
 static Dwfl *modules_open(void) {
     static char *no_path;
     static const Dwfl_Callbacks callbacks = {
@@ -50,14 +74,6 @@ static Dwfl *modules_open(void) {
         return NULL;
     }
     return dwfl;
-}
-
-static void copy_text(char *to, size_t size, const char *from) {
-    size_t n = strlen(from);
-    if (n >= size)
-        n = size - 1;
-    memcpy(to, from, n);
-    to[n] = '\0';
 }
 
 static void look_up(Dwfl *dwfl, uintptr_t pc, struct cop__symbol *out) {
@@ -78,6 +94,8 @@ static void look_up(Dwfl *dwfl, uintptr_t pc, struct cop__symbol *out) {
     if (out->function[0] == '\0' && dladdr((void *)pc, &info) != 0 && info.dli_sname != NULL)
         copy_text(out->function, sizeof out->function, info.dli_sname);
 }
+
+#endif
 
 static void *serve(void *unused) {
     (void)unused;

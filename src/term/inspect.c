@@ -291,7 +291,7 @@ static void put_binary(struct printer *p, cop_term t, int64_t limit) {
             break;
         }
         bool partial = bits != 0 && i + 1 == bytes.size;
-        put_number(p, "%llu", partial ? bytes.data[i] >> (8 - bits) : bytes.data[i]);
+        put_number(p, "%llu", partial ? (unsigned)bytes.data[i] >> (8 - bits) : bytes.data[i]);
         if (partial)
             put_number(p, "::size(%llu)", bits);
     }
