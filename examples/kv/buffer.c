@@ -27,7 +27,7 @@ static void buffer_grow(struct buffer *buffer, size_t needed) {
 }
 
 uint8_t *buffer_reserve(struct buffer *buffer, size_t more) {
-    if (buffer->capacity - buffer->size < more)
+    if (buffer->capacity - buffer->size < more || buffer->data == NULL)
         buffer_grow(buffer, buffer->size + more);
     return buffer->data + buffer->size;
 }

@@ -110,7 +110,7 @@ static enum resp_status complete(struct resp *resp, const uint8_t *base) {
         union resp_arg *arg = &resp->args[i];
         arg->bytes = (cop_bytes){ .data = base + arg->span.at, .size = arg->span.size };
     }
-    resp->argv = &resp->args[0].bytes;
+    resp->argv = (const cop_bytes *)resp->args;
     return RESP_COMMAND;
 }
 
@@ -172,6 +172,7 @@ static const uint8_t *read_word(struct buffer *line, const uint8_t *at, const ui
 static bool split_line(struct resp *resp, const uint8_t *at, size_t size) {
     const uint8_t *end = at + strnlen((const char *)at, size);
     resp->line.size = 0;
+    buffer_reserve(&resp->line, 1); /* even empty arguments have an address */
     for (;;) {
         while (at < end && is_space(*at))
             at++;
@@ -209,10 +210,10 @@ static enum resp_status next_line(struct resp *resp, cop_bytes *line, const char
     const uint8_t *begin = resp->data + resp->next;
     size_t left = resp->size - resp->next;
     const uint8_t *end = left > 0 ? memchr(begin, '\r', left) : NULL;
-    if (end == NULL)
-        return left > resp->limits.max_line ? protocol_error(resp, too_long) : RESP_MORE;
-    size_t length = (size_t)(end - begin);
-    if (length + 2 > left)
+    size_t length = end != NULL ? (size_t)(end - begin) : left;
+    if (length > resp->limits.max_line)
+        return protocol_error(resp, too_long);
+    if (end == NULL || length + 2 > left)
         return RESP_MORE;
     *line = (cop_bytes){ .data = begin, .size = length };
     resp->next += length + 2;

@@ -249,7 +249,8 @@ def a_client_that_does_not_read_costs_no_memory(kv):
             equal(len(client.reply()), 1_000_000)
         sender.join()
         highest = max(highest, service.resident_mb())
-        assert highest - before < 200, f"{before:.0f} MB grew to {highest:.0f} MB"
+        # Of 2 GB that are offered. Sanitizers hold some freed memory back.
+        assert highest - before < 500, f"{before:.0f} MB grew to {highest:.0f} MB"
 
 
 def clients_beyond_the_limit_are_told_so(kv):
