@@ -160,7 +160,7 @@ static void put_reason(cop_ctx *ctx, struct logger *l, cop_term reason) {
     cop_term error, trace, value;
     put(ctx, l, "** ");
     if (cop_match_tuple(reason, &error, &trace) && cop_is_list(trace) && is_trace(trace)
-        && (cop_is_map(error) || cop_is_tuple(error) || !cop_is_nil(trace))) {
+        && (cop_is_map(error) || !cop_is_nil(trace))) {
         put_error(ctx, l, error);
         put_trace(ctx, l, trace);
         return;
@@ -192,8 +192,7 @@ static void put_server_report(cop_ctx *ctx, struct logger *l, cop_term report) {
     put_term(ctx, l, field(report, cop_a(name)));
     put(ctx, l, " terminating\n");
     /* What was raised is shown with its trace; an exit in a callback as a stop. */
-    if (cop_match_tuple(reason, &error, &trace) && cop_is_nil(trace) && !cop_is_map(error)
-        && !cop_is_tuple(error))
+    if (cop_match_tuple(reason, &error, &trace) && cop_is_nil(trace) && !cop_is_map(error))
         reason = error;
     put_reason(ctx, l, reason);
     put(ctx, l, "\nLast message");

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The logger's texts, against what Elixir 1.14's console logger printed for the same crashes (a module
+ * Srv with state 5; GenServer.call and cast of what is named here). Lines of stack traces, which begin
+ * with four spaces, are left out of the comparison, and pids are written as P.
+ */
+#include <coppice.h>
+#include <coppice/test.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static int ends[2];
+
+static cop_init srv_init(cop_ctx *ctx, void *state, cop_term arg) {
+    *(int64_t *)state = 5;
+    return cop_init_ok();
+}
+
+static cop_next srv_handle_call(cop_ctx *ctx, void *state, cop_term request, cop_from from) {
+    if (cop_match(request, cop_a(raise)))
+        cop_raise(ctx, "RuntimeError", "boom");
+    if (cop_match(request, cop_a(exit)))
+        cop_exit(ctx, cop_tuple(ctx, cop_a(a), 1));
+    if (cop_match(request, cop_a(stop)))
+        return cop_stop(cop_a(bad));
+    cop_throw(ctx, cop_a(banana));
+}
+
+static cop_next srv_handle_cast(cop_ctx *ctx, void *state, cop_term request) {
+    cop_raise(ctx, "RuntimeError", "boom");
+}
+
+static cop_term srv_state_to_term(cop_ctx *ctx, const void *state) {
+    return cop_of(ctx, *(const int64_t *)state);
+}
+
+static const cop_gen_server srv = {
+    .name = "Srv",
+    .state_size = 8,
+    .init = srv_init,
+    .handle_call = srv_handle_call,
+    .handle_cast = srv_handle_cast,
+    .state_to_term = srv_state_to_term,
+};
+
+/* What the logger wrote, without traces, pids as P. */
+static const char *logged(cop_ctx *ctx) {
+    static char raw[8192], text[8192];
+    cop_logger_flush(ctx);
+    ssize_t n = read(ends[0], raw, sizeof raw - 1);
+    raw[n > 0 ? n : 0] = '\0';
+    char *to = text;
+    bool line_start = true, skip = false;
+    for (const char *at = raw; *at != '\0'; at++) {
+        if (line_start)
+            skip = strncmp(at, "    ", 4) == 0;
+        line_start = *at == '\n';
+        if (skip)
+            continue;
+        if (strncmp(at, "#PID<", 5) == 0) {
+            at = strchr(at, '>');
+            *to++ = 'P';
+            continue;
+        }
+        *to++ = *at;
+    }
+    *to = '\0';
+    return text;
+}
+
+static void start_logger(cop_ctx *ctx) {
+    EXPECT_INT(pipe(ends), 0);
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    cop_logger_start(&(cop_logger_opts){ .fd = ends[1], .no_time = true });
+    while (cop_is_none(cop_process_whereis(ctx, cop_a(logger))))
+        cop_process_sleep(ctx, 1);
+}
+
+static void crash_by_call(cop_ctx *ctx, cop_atom request) {
+    cop_started s = cop_gen_server_start(
+        ctx, &srv, COP_NONE, &(cop_start_opts){ .name = cop_as("Elixir.Srv") });
+    EXPECT(s.is == COP_STARTED);
+    EXPECT(!cop_gen_server_try_call(ctx, s.pid, request, 0).ok);
+}
+
+TEST(a_raise_in_a_call) {
+    start_logger(ctx);
+    crash_by_call(ctx, cop_a(raise));
+    EXPECT_STR(logged(ctx), "\n[error] GenServer Srv terminating\n"
+                            "** (RuntimeError) boom\n"
+                            "Last message (from P): :raise\n"
+                            "State: 5\n"
+                            "Client P is alive\n");
+}
+
+TEST(an_exit_in_a_call) {
+    start_logger(ctx);
+    crash_by_call(ctx, cop_a(exit));
+    EXPECT_STR(logged(ctx), "\n[error] GenServer Srv terminating\n"
+                            "** (stop) {:a, 1}\n"
+                            "Last message (from P): :exit\n"
+                            "State: 5\n"
+                            "Client P is alive\n");
+}
+
+TEST(a_stop_with_a_reason) {
+    start_logger(ctx);
+    crash_by_call(ctx, cop_a(stop));
+    EXPECT_STR(logged(ctx), "\n[error] GenServer Srv terminating\n"
+                            "** (stop) :bad\n"
+                            "Last message (from P): :stop\n"
+                            "State: 5\n"
+                            "Client P is alive\n");
+}
+
+TEST(a_bad_return_value) {
+    start_logger(ctx);
+    crash_by_call(ctx, cop_a(badret));
+    EXPECT_STR(logged(ctx), "\n[error] GenServer Srv terminating\n"
+                            "** (stop) bad return value: :banana\n"
+                            "Last message (from P): :badret\n"
+                            "State: 5\n"
+                            "Client P is alive\n");
+}
+
+TEST(a_raise_in_a_cast) {
+    start_logger(ctx);
+    cop_started s = cop_gen_server_start(ctx, &srv, COP_NONE, NULL);
+    cop_gen_server_cast(ctx, s.pid, cop_a(raise));
+    test_await_down(ctx, s.pid);
+    EXPECT_STR(logged(ctx), "\n[error] GenServer P terminating\n"
+                            "** (RuntimeError) boom\n"
+                            "Last message: {:\"$gen_cast\", :raise}\n"
+                            "State: 5\n");
+}
+
+TEST(an_unexpected_message) {
+    start_logger(ctx);
+    cop_started s = cop_gen_server_start(ctx, &srv, COP_NONE, NULL);
+    cop_send(ctx, s.pid, cop_a(strange));
+    cop_gen_server_stop(ctx, s.pid, cop_a(normal), 0);
+    EXPECT_STR(logged(ctx),
+               "\n[error] Srv P received unexpected message in handle_info/2: :strange\n");
+}
+
+static void raise_raw(cop_ctx *ctx, cop_term arg) { cop_raise(ctx, "RuntimeError", "raw"); }
+static void error_raw(cop_ctx *ctx, cop_term arg) { cop_error(ctx, cop_a(badthing)); }
+static void exit_raw(cop_ctx *ctx, cop_term arg) { cop_exit(ctx, cop_a(boo)); }
+
+TEST(PR_017_a_raw_process_that_raises_is_logged_and_one_that_exits_is_not) {
+    start_logger(ctx);
+    test_await_down(ctx, cop_spawn(ctx, raise_raw, COP_NONE));
+    EXPECT_STR(logged(ctx), "\n[error] Process P raised an exception\n** (RuntimeError) raw\n");
+    test_await_down(ctx, cop_spawn(ctx, error_raw, COP_NONE));
+    EXPECT_STR(logged(ctx), "\n[error] Process P raised an exception\n"
+                            "** (ErlangError) Erlang error: :badthing\n");
+    test_await_down(ctx, cop_spawn(ctx, exit_raw, COP_NONE));
+    EXPECT_STR(logged(ctx), "");
+}
+
+TEST(plain_texts_have_their_level) {
+    start_logger(ctx);
+    cop_logger_write(ctx, COP_LEVEL_ERROR, "plain");
+    cop_logger_write(ctx, COP_LEVEL_INFO, "info %d", 7);
+    EXPECT_STR(logged(ctx), "\n[error] plain\n\n[info] info 7\n");
+}
