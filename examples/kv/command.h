@@ -12,11 +12,11 @@
 
 /* How a connection has a command done. */
 enum plan {
-    PLAN_LOCAL, /* by itself */
-    PLAN_KEY,   /* by the shard of its first argument, whose reply is the reply */
-    PLAN_EACH,  /* MGET: one `part` for each key; the replies are an array */
-    PLAN_COUNT, /* DEL, EXISTS: one `part` for each key; the replies are added up */
-    PLAN_PAIRS, /* MSET: one `part` for each key and value; +OK */
+    PLAN_LOCAL,     /* by itself */
+    PLAN_KEY,       /* by the shard of its first argument, whose reply is the reply */
+    PLAN_EACH,      /* MGET: one `part` for each key; the replies are an array */
+    PLAN_COUNT,     /* DEL, EXISTS: one `part` for each key; the replies are added up */
+    PLAN_PAIRS,     /* MSET: one `part` for each key and value; +OK */
     PLAN_ALL_OK,    /* FLUSHALL: by all shards; +OK */
     PLAN_ALL_COUNT, /* DBSIZE: by all shards; the replies are added up */
     PLAN_ALL_KEYS,  /* KEYS: by all shards; the replies are joined */
@@ -34,7 +34,7 @@ struct job {
     uint64_t served;    /* commands of this shard so far, for INFO */
     unsigned shard;     /* of so many */
     unsigned shards;
-    size_t max_value;   /* bytes a value may grow to */
+    size_t max_value; /* bytes a value may grow to */
 };
 
 /* What a shard says for INFO. */

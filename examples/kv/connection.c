@@ -85,7 +85,7 @@ cop_started connection_start_link(cop_ctx *ctx, cop_term port) {
 }
 
 cop_started connections_start_link(cop_ctx *ctx, cop_term arg) {
-    return cop_supervisor_start_link(ctx, NULL, 0,
-                                     &(cop_supervisor_opts){ .strategy = COP_ONE_FOR_ONE,
-                                                             .name = cop_a(connections) });
+    return cop_supervisor_start_link(
+        ctx, NULL, 0,
+        &(cop_supervisor_opts){ .strategy = COP_ONE_FOR_ONE, .name = cop_a(connections) });
 }

@@ -66,7 +66,7 @@ static void listen_for_ever(cop_ctx *ctx, cop_term arg) {
 }
 
 cop_started listener_start_link(cop_ctx *ctx, cop_term arg) {
-    return cop_proc_lib_start_link(ctx, listen_for_ever, arg,
-                                   &(cop_start_opts){ .name = cop_a(listener),
-                                                      .initial_call = "Listener" });
+    return cop_proc_lib_start_link(
+        ctx, listen_for_ever, arg,
+        &(cop_start_opts){ .name = cop_a(listener), .initial_call = "Listener" });
 }

@@ -47,7 +47,8 @@ static void reply_select(cop_bytes database, struct buffer *out) {
 static void set_name(struct session *s, cop_bytes name, struct buffer *out) {
     for (size_t i = 0; i < name.size; i++)
         if (name.data[i] < '!' || name.data[i] > '~') {
-            reply_error(out, "ERR Client names cannot contain spaces, newlines or special characters.");
+            reply_error(out,
+                        "ERR Client names cannot contain spaces, newlines or special characters.");
             return;
         }
     buffer_free(&s->name);
@@ -120,15 +121,15 @@ static void reply_command(const cop_bytes *argv, size_t argc, struct buffer *out
 
 struct setting {
     const char *name;
-    int64_t number;   /* shown if there is no text */
+    int64_t number; /* shown if there is no text */
     const char *text;
 };
 
 static cop_bytes lower(cop_bytes text, char *to, size_t room) {
     size_t size = text.size < room ? text.size : room;
     for (size_t i = 0; i < size; i++)
-        to[i] = (char)(text.data[i] >= 'A' && text.data[i] <= 'Z' ? text.data[i] | 0x20
-                                                                  : text.data[i]);
+        to[i] =
+            (char)(text.data[i] >= 'A' && text.data[i] <= 'Z' ? text.data[i] | 0x20 : text.data[i]);
     return (cop_bytes){ .data = (const uint8_t *)to, .size = size };
 }
 
@@ -216,7 +217,8 @@ void local_info(const struct shard_info *shards, struct buffer *out) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     int length = snprintf(
         text, sizeof text,
-        "# Server\r\nserver_name:coppice-kv\r\ncoppice_version:%s\r\nprocess_id:%d\r\ntcp_port:%d\r\n"
+        "# "
+        "Server\r\nserver_name:coppice-kv\r\ncoppice_version:%s\r\nprocess_id:%d\r\ntcp_port:%d\r\n"
         "uptime_in_seconds:%lld\r\nschedulers:%d\r\nprocesses:%zu\r\nshards:%u\r\n\r\n"
         "# Clients\r\nconnected_clients:%llu\r\nmaxclients:%u\r\n\r\n"
         "# Memory\r\nused_memory_dataset:%llu\r\n\r\n"

@@ -52,13 +52,14 @@ static void kv_main(cop_ctx *ctx, cop_term arg) {
 }
 
 static void usage(FILE *to) {
-    fputs("usage: kv [--port N] [--shards N] [--max-bulk BYTES] [--max-clients N] [--watchdog-ms N]\n"
-          "  --port         on 127.0.0.1; 0: one that is free (default 6380)\n"
-          "  --shards       processes that hold the data, 1..64 (default: one per core, at least 2)\n"
-          "  --max-bulk     the longest value (default 67108864)\n"
-          "  --max-clients  connections at the same time (default 10000)\n"
-          "  --watchdog-ms  how long a process may be at one request (default 2000)\n",
-          to);
+    fputs(
+        "usage: kv [--port N] [--shards N] [--max-bulk BYTES] [--max-clients N] [--watchdog-ms N]\n"
+        "  --port         on 127.0.0.1; 0: one that is free (default 6380)\n"
+        "  --shards       processes that hold the data, 1..64 (default: one per core, at least 2)\n"
+        "  --max-bulk     the longest value (default 67108864)\n"
+        "  --max-clients  connections at the same time (default 10000)\n"
+        "  --watchdog-ms  how long a process may be at one request (default 2000)\n",
+        to);
 }
 
 static int64_t number(const char *text, int64_t least, int64_t most) {

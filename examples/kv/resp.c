@@ -116,9 +116,7 @@ static enum resp_status complete(struct resp *resp, const uint8_t *base) {
 
 /* ---- inline commands ---------------------------------------------------------------------------- */
 
-static bool is_space(uint8_t byte) {
-    return byte == ' ' || (byte >= '\t' && byte <= '\r');
-}
+static bool is_space(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
 
 static int hex_digit(uint8_t byte) {
     if (byte >= '0' && byte <= '9')
@@ -243,7 +241,8 @@ static enum resp_status bulk_header(struct resp *resp) {
     if (line.size == 0 || line.data[0] != '$') {
         char what[32];
         uint8_t got = line.data[0];
-        snprintf(what, sizeof what, "expected '$', got '%c'", got == '\r' || got == '\n' ? ' ' : got);
+        snprintf(what, sizeof what, "expected '$', got '%c'",
+                 got == '\r' || got == '\n' ? ' ' : got);
         return protocol_error(resp, what);
     }
     line = (cop_bytes){ .data = line.data + 1, .size = line.size - 1 };

@@ -35,12 +35,12 @@ struct resp {
     struct resp_limits limits;
     const uint8_t *data; /* the bytes to read: those fed, or `held` */
     size_t size;
-    size_t start;        /* where the command that is being read begins */
-    size_t next;         /* the next byte to look at */
-    int64_t missing;     /* arguments still to come; 0 between commands */
-    int64_t bulk;        /* size of the argument that comes now; -1: its length's line comes */
-    struct buffer held;  /* what came before and is not a whole command yet */
-    struct buffer line;  /* the arguments of an inline command, without their quotes */
+    size_t start;       /* where the command that is being read begins */
+    size_t next;        /* the next byte to look at */
+    int64_t missing;    /* arguments still to come; 0 between commands */
+    int64_t bulk;       /* size of the argument that comes now; -1: its length's line comes */
+    struct buffer held; /* what came before and is not a whole command yet */
+    struct buffer line; /* the arguments of an inline command, without their quotes */
     union resp_arg *args;
     size_t args_capacity;
     size_t argc;

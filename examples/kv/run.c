@@ -156,9 +156,7 @@ RUN(getdel) {
     store_delete(job->store, argv[0], job->hash, job->now_ms);
 }
 
-RUN(del) {
-    reply_integer(job->out, store_delete(job->store, argv[0], job->hash, job->now_ms));
-}
+RUN(del) { reply_integer(job->out, store_delete(job->store, argv[0], job->hash, job->now_ms)); }
 
 RUN(exists) {
     struct found found;
@@ -182,8 +180,8 @@ RUN(append) {
         reply_error(job->out, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
         return;
     }
-    reply_integer(job->out, (int64_t)store_append(job->store, argv[0], job->hash, job->now_ms,
-                                                  argv[1]));
+    reply_integer(job->out,
+                  (int64_t)store_append(job->store, argv[0], job->hash, job->now_ms, argv[1]));
 }
 
 /* ---- counting ------------------------------------------------------------------------------------------- */
@@ -282,8 +280,8 @@ static void expire(struct job *job, const cop_bytes *argv, size_t argc, const ch
         reply_error(job->out, "ERR invalid expire time in '%s' command", command);
         return;
     }
-    bool applies = look_up(job, argv[0], &found)
-                   && expire_applies(&options, found.expires_ms, expires_ms);
+    bool applies =
+        look_up(job, argv[0], &found) && expire_applies(&options, found.expires_ms, expires_ms);
     if (applies && expires_ms <= job->now_ms)
         store_delete(job->store, argv[0], job->hash, job->now_ms);
     else if (applies)
@@ -326,7 +324,8 @@ RUN(persist) {
 RUN(dbsize) { reply_integer(job->out, (int64_t)store_count(job->store)); }
 
 RUN(flushall) {
-    bool known = argc == 0 || (argc == 1 && (bytes_are(argv[0], "SYNC") || bytes_are(argv[0], "ASYNC")));
+    bool known =
+        argc == 0 || (argc == 1 && (bytes_are(argv[0], "SYNC") || bytes_are(argv[0], "ASYNC")));
     if (!known) {
         reply_error(job->out, "%s", syntax_error);
         return;
@@ -430,12 +429,14 @@ RUN(scan) {
     if (!parse_scan_options(job, argv, argc, &options))
         return;
     struct buffer keys = { 0 };
-    struct matching matching = { .pattern = options.pattern, .any = options.any,
-                                 .now_ms = options.none ? STORE_FOREVER : job->now_ms, .out = &keys };
+    struct matching matching = { .pattern = options.pattern,
+                                 .any = options.any,
+                                 .now_ms = options.none ? STORE_FOREVER : job->now_ms,
+                                 .out = &keys };
     cursor >>= CURSOR_SHARD_BITS;
     /* Empty buckets count too, so that a scan of a table that was emptied comes to an end. */
-    uint64_t buckets_left = (uint64_t)options.count > UINT64_MAX / 10 ? UINT64_MAX
-                                                                      : (uint64_t)options.count * 10;
+    uint64_t buckets_left =
+        (uint64_t)options.count > UINT64_MAX / 10 ? UINT64_MAX : (uint64_t)options.count * 10;
     do
         cursor = store_scan(job->store, cursor, take_if_matching, &matching);
     while (cursor != 0 && matching.looked_at < (uint64_t)options.count && --buckets_left > 0);

@@ -31,11 +31,11 @@
 #include <string.h>
 
 enum {
-    ROUND_PIECES = 1024,       /* a round ends with the command that reaches this many pieces */
-    ROUND_BYTES = 1 << 20,     /* or this many bytes for shards */
-    SEND_AT = 128 << 10,       /* replies are sent when there are so many bytes, and at the end */
-    KEEP_AT_MOST = 1024,       /* an idle session's buffers are no bigger */
-    AWAIT_MS = 5000,           /* for a shard to be restarted */
+    ROUND_PIECES = 1024,   /* a round ends with the command that reaches this many pieces */
+    ROUND_BYTES = 1 << 20, /* or this many bytes for shards */
+    SEND_AT = 128 << 10,   /* replies are sent when there are so many bytes, and at the end */
+    KEEP_AT_MOST = 1024,   /* an idle session's buffers are no bigger */
+    AWAIT_MS = 5000,       /* for a shard to be restarted */
     AWAIT_TIMES = 20,
 };
 
@@ -111,8 +111,8 @@ static void explain(struct part *part, unsigned shard, cop_term reason) {
 
 /* Nobody was there: waits until the restarted shard is, then sends again. */
 static bool send_again(cop_ctx *ctx, struct session *s, unsigned shard) {
-    cop_called called = cop_gen_server_try_call(ctx, cop_a(keeper),
-                                                cop_tuple(ctx, cop_a(await), shard), AWAIT_MS);
+    cop_called called =
+        cop_gen_server_try_call(ctx, cop_a(keeper), cop_tuple(ctx, cop_a(await), shard), AWAIT_MS);
     if (called.ok)
         send_request(ctx, s, shard);
     return called.ok;
@@ -126,7 +126,8 @@ static void receive_answer(cop_ctx *ctx, struct session *s, unsigned shard, cop_
         part->pending = false;
         /* The watchdog sees to it that this wait has an end. */
         cop_called called = cop_gen_server_receive_response(ctx, part->id, COP_INFINITY);
-        if (called.ok && cop_get_bytes(called.value, answer) && batch_reply_done(answer, &part->done))
+        if (called.ok && cop_get_bytes(called.value, answer)
+            && batch_reply_done(answer, &part->done))
             return;
         reason = called.value;
         cop_match_tuple(called.value, cop_a(error), &reason);
@@ -348,12 +349,12 @@ static void local_end(struct session *s, const struct buffer *to, size_t before)
         add_step(s, STEP_LOCAL, to->size - before);
 }
 
-#define SAY(s, write)                                                                              \
-    do {                                                                                           \
-        struct buffer *to = local_begin(s);                                                        \
-        size_t before = to->size;                                                                  \
-        write;                                                                                     \
-        local_end((s), to, before);                                                                \
+#define SAY(s, write)                       \
+    do {                                    \
+        struct buffer *to = local_begin(s); \
+        size_t before = to->size;           \
+        write;                              \
+        local_end((s), to, before);         \
     } while (0)
 
 static void add_piece(struct session *s, unsigned shard, const struct command *command,

@@ -34,11 +34,11 @@ struct part {
     struct buffer copied; /* replies that came to the rest of a request */
     cop_term sent;        /* the request, or the rest of it, as a binary */
     cop_request_id id;
-    cop_bytes replies;    /* those not used yet */
-    uint64_t done;        /* bytes of `sent` that the replies are for */
-    bool pending;         /* sent, and no answer taken */
+    cop_bytes replies; /* those not used yet */
+    uint64_t done;     /* bytes of `sent` that the replies are for */
+    bool pending;      /* sent, and no answer taken */
     bool failed;
-    char error[200];      /* why */
+    char error[200]; /* why */
 };
 
 struct session {
@@ -47,13 +47,13 @@ struct session {
     struct buffer steps;  /* of struct step */
     struct buffer shards; /* of uint8_t: who does which piece of the steps, in order */
     struct buffer local;
-    struct buffer name;   /* CLIENT SETNAME */
-    uint64_t id;          /* CLIENT ID */
+    struct buffer name; /* CLIENT SETNAME */
+    uint64_t id;        /* CLIENT ID */
     cop_port port;
     struct pulse *pulse;
-    size_t shards_at;     /* how many of `shards` have been used in this round */
+    size_t shards_at; /* how many of `shards` have been used in this round */
     size_t local_at;
-    bool closing;         /* send what is in `out`, then close */
+    bool closing; /* send what is in `out`, then close */
     struct part parts[];
 };
 

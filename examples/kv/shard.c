@@ -21,9 +21,9 @@
 
 enum {
     SWEEP_MS = 100,
-    SWEEP_BUCKETS = 256,        /* looked through at each sweep */
-    ENOUGH_REPLIED = 4 << 20,   /* bytes of replies after which a batch is answered half done */
-    KEEP_AT_MOST = 256 << 10,   /* an idle shard's buffer is no bigger */
+    SWEEP_BUCKETS = 256,      /* looked through at each sweep */
+    ENOUGH_REPLIED = 4 << 20, /* bytes of replies after which a batch is answered half done */
+    KEEP_AT_MOST = 256 << 10, /* an idle shard's buffer is no bigger */
 };
 
 struct shard {
@@ -59,12 +59,8 @@ static void salvage_all(cop_ctx *ctx, struct salvage *salvage) {
 /* Whether it is sound; a fault while looking is an answer too. */
 static bool is_sound(cop_ctx *ctx, const struct store *store) {
     volatile bool sound = false;
-    COP_TRY(ctx) {
-        sound = store_verify(store);
-    }
-    COP_CATCH(caught) {
-        sound = false;
-    }
+    COP_TRY(ctx) { sound = store_verify(store); }
+    COP_CATCH(caught) { sound = false; }
     return sound;
 }
 
@@ -87,9 +83,8 @@ static void replace_torn(cop_ctx *ctx, struct shard *self, struct store *torn) {
 }
 
 static bool take_over(cop_ctx *ctx, struct shard *self) {
-    cop_called called = cop_gen_server_try_call(ctx, cop_a(keeper),
-                                                cop_tuple(ctx, cop_a(take), self->number),
-                                                COP_INFINITY);
+    cop_called called = cop_gen_server_try_call(
+        ctx, cop_a(keeper), cop_tuple(ctx, cop_a(take), self->number), COP_INFINITY);
     void *object;
     if (!called.ok || !cop_match_tuple(called.value, cop_a(ok), &self->resource)
         || !cop_get_resource(self->resource, &kv_store_resource, &object))

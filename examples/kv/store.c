@@ -35,8 +35,8 @@
 
 enum {
     FIRST_BUCKETS = 16,
-    MOVES_PER_WRITE = 1, /* buckets moved at each write while the table is resized */
-    EMPTY_PER_MOVE = 16, /* empty buckets passed at most for one move */
+    MOVES_PER_WRITE = 1,     /* buckets moved at each write while the table is resized */
+    EMPTY_PER_MOVE = 16,     /* empty buckets passed at most for one move */
     LONGEST_CHAIN = 1 << 20, /* what a salvage follows, in case a chain has become a ring */
 };
 
@@ -118,8 +118,9 @@ uint64_t store_hash(cop_bytes key) {
 
 /* Tells an entry from what is none, and from one of another place in memory. */
 static uint32_t seal_of(const struct entry *entry) {
-    uint64_t mixed = fold(entry->hash ^ (uint64_t)(uintptr_t)entry,
-                          ((uint64_t)entry->key_size << 32 | entry->capacity) ^ 0x2d358dccaa6c78a5u);
+    uint64_t mixed =
+        fold(entry->hash ^ (uint64_t)(uintptr_t)entry,
+             ((uint64_t)entry->key_size << 32 | entry->capacity) ^ 0x2d358dccaa6c78a5u);
     return (uint32_t)(mixed >> 32);
 }
 

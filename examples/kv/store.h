@@ -79,9 +79,9 @@ size_t store_append(struct store *store, cop_bytes key, uint64_t hash, int64_t n
                     cop_bytes more);
 void store_clear(struct store *store);
 
-size_t store_count(const struct store *store);           /* expired ones that are still held too */
-size_t store_count_expiring(const struct store *store);  /* those with a time to live */
-size_t store_bytes(const struct store *store);           /* keys, values and entries */
+size_t store_count(const struct store *store);          /* expired ones that are still held too */
+size_t store_count_expiring(const struct store *store); /* those with a time to live */
+size_t store_bytes(const struct store *store);          /* keys, values and entries */
 
 typedef void (*store_visit)(void *arg, cop_bytes key, const struct found *found);
 /*

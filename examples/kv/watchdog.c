@@ -31,8 +31,9 @@ static void end_late(void *arg, cop_pid pid) {
     cop_ctx *ctx = arg;
     char text[64];
     cop_inspect_to(text, sizeof text, pid.t, NULL);
-    cop_logger_write(ctx, COP_LEVEL_WARNING, "watchdog: %s has been at one request for %lld ms, killing it",
-                     text, (long long)kv_config.watchdog_ms);
+    cop_logger_write(ctx, COP_LEVEL_WARNING,
+                     "watchdog: %s has been at one request for %lld ms, killing it", text,
+                     (long long)kv_config.watchdog_ms);
     atomic_fetch_add(&kv_counters.killed, 1);
     cop_process_exit(ctx, pid, cop_a(kill));
 }

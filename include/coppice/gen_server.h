@@ -73,10 +73,10 @@ static inline cop_init cop_init_ignore(void) { return (cop_init){ .is = COP__INI
 
 static inline cop_next cop_noreply(void) { return (cop_next){ .is = COP__NOREPLY }; }
 /* {:reply, x, state}; x is anything cop_of takes. */
-#define cop_reply(ctx, x)                                                                          \
-    ({                                                                                             \
-        cop_ctx *cop__rc = (ctx);                                                                  \
-        (cop_next){ .is = COP__REPLY, .reply = cop_of(cop__rc, x) };                               \
+#define cop_reply(ctx, x)                                            \
+    ({                                                               \
+        cop_ctx *cop__rc = (ctx);                                    \
+        (cop_next){ .is = COP__REPLY, .reply = cop_of(cop__rc, x) }; \
     })
 /* {:stop, reason, state} */
 #define cop_stop(why) ((cop_next){ .is = COP__STOP, .reason = COP_TERM(why) })
@@ -94,13 +94,13 @@ cop_init cop__init_hibernate(cop_init init);
 cop_next cop__next_continue(cop_next next, cop_term with);
 cop_init cop__init_continue(cop_init init, cop_term with);
 /* After it: when no message comes for ms (0 too), handle_info gets :timeout. */
-#define cop_then_timeout(x, ms)                                                                    \
+#define cop_then_timeout(x, ms) \
     _Generic((x), cop_next : cop__next_timeout, cop_init : cop__init_timeout)((x), (ms))
 /* After it: hibernate until the next message. */
-#define cop_then_hibernate(x)                                                                      \
+#define cop_then_hibernate(x) \
     _Generic((x), cop_next : cop__next_hibernate, cop_init : cop__init_hibernate)(x)
 /* After it, before any other message: handle_continue(with). */
-#define cop_then_continue(x, with)                                                                 \
+#define cop_then_continue(x, with) \
     _Generic((x), cop_next : cop__next_continue, cop_init : cop__init_continue)((x), COP_TERM(with))
 
 /* What to return for a request that is not known: ends the server as Elixir's default does. */
@@ -145,37 +145,37 @@ cop_called cop__gen_server_try_call(cop_ctx *ctx, cop_term server, cop_term requ
  *          :timeout, :noproc, :calling_self, or what the server ended with
  * Context: waits; a reply that comes too late is dropped
  */
-#define cop_gen_server_call(ctx, server, request, timeout_ms)                                      \
-    ({                                                                                             \
-        cop_ctx *cop__gc = (ctx);                                                                  \
-        cop__gen_server_call(cop__gc, COP_TERM(server), cop_of(cop__gc, request), (timeout_ms));   \
+#define cop_gen_server_call(ctx, server, request, timeout_ms)                                    \
+    ({                                                                                           \
+        cop_ctx *cop__gc = (ctx);                                                                \
+        cop__gen_server_call(cop__gc, COP_TERM(server), cop_of(cop__gc, request), (timeout_ms)); \
     })
 /* The same, with the exit as a value. */
-#define cop_gen_server_try_call(ctx, server, request, timeout_ms)                                  \
-    ({                                                                                             \
-        cop_ctx *cop__gc = (ctx);                                                                  \
-        cop__gen_server_try_call(cop__gc, COP_TERM(server), cop_of(cop__gc, request),              \
-                                 (timeout_ms));                                                    \
+#define cop_gen_server_try_call(ctx, server, request, timeout_ms)                     \
+    ({                                                                                \
+        cop_ctx *cop__gc = (ctx);                                                     \
+        cop__gen_server_try_call(cop__gc, COP_TERM(server), cop_of(cop__gc, request), \
+                                 (timeout_ms));                                       \
     })
 void cop__gen_server_cast(cop_ctx *ctx, cop_term server, cop_term request);
 /* Sends a request without a reply; never fails for a well-formed server. Elixir: GenServer.cast/2. */
-#define cop_gen_server_cast(ctx, server, request)                                                  \
-    ({                                                                                             \
-        cop_ctx *cop__gc = (ctx);                                                                  \
-        cop__gen_server_cast(cop__gc, COP_TERM(server), cop_of(cop__gc, request));                 \
+#define cop_gen_server_cast(ctx, server, request)                                  \
+    ({                                                                             \
+        cop_ctx *cop__gc = (ctx);                                                  \
+        cop__gen_server_cast(cop__gc, COP_TERM(server), cop_of(cop__gc, request)); \
     })
 void cop__gen_server_reply(cop_ctx *ctx, cop_term from, cop_term reply);
 /* Answers a call from anywhere, any time: `from` may be kept (its .t, as a term of the state) and sent
    away. Elixir: GenServer.reply/2. */
-#define cop_gen_server_reply(ctx, from, reply)                                                     \
-    ({                                                                                             \
-        cop_ctx *cop__gc = (ctx);                                                                  \
-        cop__gen_server_reply(cop__gc, COP_TERM(from), cop_of(cop__gc, reply));                    \
+#define cop_gen_server_reply(ctx, from, reply)                                  \
+    ({                                                                          \
+        cop_ctx *cop__gc = (ctx);                                               \
+        cop__gen_server_reply(cop__gc, COP_TERM(from), cop_of(cop__gc, reply)); \
     })
 void cop__gen_server_stop(cop_ctx *ctx, cop_term server, cop_term reason, int64_t timeout_ms);
 /* Stops a server in order (its messages so far are served first) and waits for its end; exits the
    caller if it ends with another reason. timeout_ms: 0 = COP_INFINITY. Elixir: GenServer.stop/3. */
-#define cop_gen_server_stop(ctx, server, reason, timeout_ms)                                       \
+#define cop_gen_server_stop(ctx, server, reason, timeout_ms) \
     cop__gen_server_stop((ctx), COP_TERM(server), COP_TERM(reason), (timeout_ms))
 /* The pid behind a name; COP_NONE. Elixir: GenServer.whereis/1. */
 cop_term cop_gen_server_whereis(cop_ctx *ctx, cop_term server);
@@ -186,10 +186,10 @@ typedef struct cop_request_id {
     cop_ref ref;
 } cop_request_id;
 cop_request_id cop__gen_server_send_request(cop_ctx *ctx, cop_term server, cop_term request);
-#define cop_gen_server_send_request(ctx, server, request)                                          \
-    ({                                                                                             \
-        cop_ctx *cop__gc = (ctx);                                                                  \
-        cop__gen_server_send_request(cop__gc, COP_TERM(server), cop_of(cop__gc, request));         \
+#define cop_gen_server_send_request(ctx, server, request)                                  \
+    ({                                                                                     \
+        cop_ctx *cop__gc = (ctx);                                                          \
+        cop__gen_server_send_request(cop__gc, COP_TERM(server), cop_of(cop__gc, request)); \
     })
 /* ok: value is the reply. Else value is :timeout (the request is given up) or {:error, reason}.
    timeout_ms as for a call. */

@@ -17,23 +17,23 @@
 /* The whole term against one pattern. */
 #define cop_match(term, pattern) COP__MATCH1((term), (pattern))
 /* A tuple of exactly these elements; up to 16. */
-#define cop_match_tuple(term, ...)                                                                 \
-    ({                                                                                             \
-        const cop_term *cop__e = cop__tuple_elems((term), COP__COUNT(__VA_ARGS__));                \
-        cop__e != NULL COP__AND_ALL(__VA_ARGS__);                                                  \
+#define cop_match_tuple(term, ...)                                                  \
+    ({                                                                              \
+        const cop_term *cop__e = cop__tuple_elems((term), COP__COUNT(__VA_ARGS__)); \
+        cop__e != NULL COP__AND_ALL(__VA_ARGS__);                                   \
     })
 /* A non-empty list: its head and its tail. */
-#define cop_match_cons(term, head, tail)                                                           \
-    ({                                                                                             \
-        cop_term cop__h, cop__t;                                                                   \
-        cop_get_cons((term), &cop__h, &cop__t) && COP__MATCH1(cop__h, (head))                      \
-            && COP__MATCH1(cop__t, (tail));                                                        \
+#define cop_match_cons(term, head, tail)                                      \
+    ({                                                                        \
+        cop_term cop__h, cop__t;                                              \
+        cop_get_cons((term), &cop__h, &cop__t) && COP__MATCH1(cop__h, (head)) \
+            && COP__MATCH1(cop__t, (tail));                                   \
     })
 /* A map that has this key (an atom or a term), its value against the pattern. */
-#define cop_match_key(term, key, pattern)                                                          \
-    ({                                                                                             \
-        cop_term cop__v;                                                                           \
-        cop_map_get((term), COP_TERM(key), &cop__v) && COP__MATCH1(cop__v, (pattern));             \
+#define cop_match_key(term, key, pattern)                                              \
+    ({                                                                                 \
+        cop_term cop__v;                                                               \
+        cop_map_get((term), COP_TERM(key), &cop__v) && COP__MATCH1(cop__v, (pattern)); \
     })
 
 static inline cop_term cop__term_of_term(cop_term t) { return t; }
@@ -43,13 +43,13 @@ static inline cop_term cop__term_of_ref(cop_ref r) { return r.t; }
 static inline cop_term cop__term_of_port(cop_port p) { return p.t; }
 static inline cop_term cop__term_of_from(cop_from f) { return f.t; }
 /* Any term type as a plain cop_term; allocates nothing, needs no ctx. */
-#define COP_TERM(x)                                                                                \
-    _Generic((x), cop_term                                                                         \
-             : cop__term_of_term, cop_atom                                                         \
-             : cop__term_of_atom, cop_pid                                                          \
-             : cop__term_of_pid, cop_ref                                                           \
-             : cop__term_of_ref, cop_port                                                          \
-             : cop__term_of_port, cop_from                                                         \
+#define COP_TERM(x)                        \
+    _Generic((x), cop_term                 \
+             : cop__term_of_term, cop_atom \
+             : cop__term_of_atom, cop_pid  \
+             : cop__term_of_pid, cop_ref   \
+             : cop__term_of_ref, cop_port  \
+             : cop__term_of_port, cop_from \
              : cop__term_of_from)(x)
 
 /* A value must be equal ... */
@@ -83,7 +83,7 @@ static inline bool cop__bind_ulong(cop_term t, unsigned long *out) {
 }
 bool cop__bind_ullong(cop_term t, unsigned long long *out);
 
-#define COP__MATCH1(term, p)                                                                       \
+#define COP__MATCH1(term, p) \
     _Generic((p), bool                                                                             \
              : cop__is_bool, int                                                                   \
              : cop__is_i64, unsigned                                                               \

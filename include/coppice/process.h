@@ -98,10 +98,10 @@ cop_term cop__send(cop_ctx *ctx, cop_term dest, cop_term message);
  * Errors:  an unregistered name, or another kind of dest, raises :badarg; a dead pid, alias or
  *          port drops the message silently
  */
-#define cop_send(ctx, dest, message)                                                               \
-    ({                                                                                             \
-        cop_ctx *cop__sc = (ctx);                                                                  \
-        cop__send(cop__sc, COP_TERM(dest), cop_of(cop__sc, message));                              \
+#define cop_send(ctx, dest, message)                                  \
+    ({                                                                \
+        cop_ctx *cop__sc = (ctx);                                     \
+        cop__send(cop__sc, COP_TERM(dest), cop_of(cop__sc, message)); \
     })
 
 /*
@@ -223,22 +223,26 @@ const cop_caught *cop__try_caught(cop_ctx *ctx, struct cop__try *t);
  * only by its end (no return, break or goto out of it). Locals changed in it and read after a
  * catch must be volatile. `caught` is a const cop_caught *.
  */
-#define COP_TRY(ctx)                                                                               \
-    for (struct { struct cop__try t; cop_ctx *c; int pass; } cop__tr = { .c = (ctx), .pass = 0 };  \
-         cop__tr.pass < 1; cop__tr.pass++)                                                         \
-        if ((cop__try_push(cop__tr.c, &cop__tr.t), cop__try_save(cop__tr.t.regs)) == 0)            \
+#define COP_TRY(ctx)                                                                    \
+    for (struct {                                                                       \
+             struct cop__try t;                                                         \
+             cop_ctx *c;                                                                \
+             int pass;                                                                  \
+         } cop__tr = { .c = (ctx), .pass = 0 };                                         \
+         cop__tr.pass < 1; cop__tr.pass++)                                              \
+        if ((cop__try_push(cop__tr.c, &cop__tr.t), cop__try_save(cop__tr.t.regs)) == 0) \
             for (int cop__once = 1; cop__once; cop__once = 0, cop__try_pop(cop__tr.c, &cop__tr.t))
-#define COP_CATCH(name)                                                                            \
-        else                                                                                       \
-            for (const cop_caught *name = cop__try_caught(cop__tr.c, &cop__tr.t); name != NULL;    \
-                 name = NULL)
+#define COP_CATCH(name)                                                                      \
+    else for (const cop_caught *name = cop__try_caught(cop__tr.c, &cop__tr.t); name != NULL; \
+              name = NULL)
 
 void cop__process_exit(cop_ctx *ctx, cop_term dest, cop_term reason);
 /*
  * Sends an exit signal; Elixir: Process.exit/2. :kill cannot be trapped; :normal is ignored by
  * others. Dest is a cop_pid, a cop_port or a cop_term that is one; else raises :badarg.
  */
-#define cop_process_exit(ctx, dest, reason) cop__process_exit((ctx), COP_TERM(dest), COP_TERM(reason))
+#define cop_process_exit(ctx, dest, reason) \
+    cop__process_exit((ctx), COP_TERM(dest), COP_TERM(reason))
 
 /* ---- links and monitors ---------------------------------------------------------------------------- */
 
@@ -277,7 +281,8 @@ cop_ref cop__process_monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts
  * Context: inside a process; never waits for the other process
  */
 #define cop_process_monitor(ctx, item) cop__process_monitor((ctx), COP_TERM(item), NULL)
-#define cop_process_monitor_opts(ctx, item, opts) cop__process_monitor((ctx), COP_TERM(item), (opts))
+#define cop_process_monitor_opts(ctx, item, opts) \
+    cop__process_monitor((ctx), COP_TERM(item), (opts))
 
 enum { COP_DEMONITOR_FLUSH = 1, COP_DEMONITOR_INFO = 2 };
 /*
@@ -298,7 +303,7 @@ bool cop_process_unalias(cop_ctx *ctx, cop_ref alias);
 bool cop__process_register(cop_ctx *ctx, cop_term pid_or_port, cop_atom name);
 /* Gives a process or port a name. False if it is dead, has a name, or the name is taken or one of
    nil, true, false, undefined. (Elixir: Process.register/2 raises ArgumentError there.) */
-#define cop_process_register(ctx, pid_or_port, name)                                               \
+#define cop_process_register(ctx, pid_or_port, name) \
     cop__process_register((ctx), COP_TERM(pid_or_port), (name))
 /* False if nobody has the name. Elixir: Process.unregister/1. */
 bool cop_process_unregister(cop_ctx *ctx, cop_atom name);
@@ -317,16 +322,16 @@ cop_ref cop__send_after(cop_ctx *ctx, cop_term dest, cop_term message, int64_t m
  * Returns: the timer's reference
  * Errors:  negative time or another kind of dest raises :badarg
  */
-#define cop_process_send_after(ctx, dest, message, ms)                                             \
-    ({                                                                                             \
-        cop_ctx *cop__sc = (ctx);                                                                  \
-        cop__send_after(cop__sc, COP_TERM(dest), cop_of(cop__sc, message), (ms), false);           \
+#define cop_process_send_after(ctx, dest, message, ms)                                   \
+    ({                                                                                   \
+        cop_ctx *cop__sc = (ctx);                                                        \
+        cop__send_after(cop__sc, COP_TERM(dest), cop_of(cop__sc, message), (ms), false); \
     })
 /* The same at an absolute time of the monotonic clock (cop_monotonic_ms). */
-#define cop_process_send_at(ctx, dest, message, at_ms)                                             \
-    ({                                                                                             \
-        cop_ctx *cop__sc = (ctx);                                                                  \
-        cop__send_after(cop__sc, COP_TERM(dest), cop_of(cop__sc, message), (at_ms), true);         \
+#define cop_process_send_at(ctx, dest, message, at_ms)                                     \
+    ({                                                                                     \
+        cop_ctx *cop__sc = (ctx);                                                          \
+        cop__send_after(cop__sc, COP_TERM(dest), cop_of(cop__sc, message), (at_ms), true); \
     })
 /* Delivers {:timeout, ref, message}; Elixir: :erlang.start_timer/3. */
 cop_ref cop_start_timer(cop_ctx *ctx, int64_t ms, cop_term dest, cop_term message);
@@ -401,9 +406,9 @@ void cop__scope_leave(struct cop__scope *scope);
  * COP_SCOPE(ctx) { ... }: terms built or received in the block are gone at its end. For loops in raw
  * processes, which are collected only here. Do not leave it by return, break or goto.
  */
-#define COP_SCOPE(ctx)                                                                             \
-    for (struct cop__scope cop__sp = { .pass = 0 };                                                \
-         cop__sp.pass == 0 && (cop__scope_enter((ctx), &cop__sp), 1);                              \
+#define COP_SCOPE(ctx)                                                \
+    for (struct cop__scope cop__sp = { .pass = 0 };                   \
+         cop__sp.pass == 0 && (cop__scope_enter((ctx), &cop__sp), 1); \
          cop__sp.pass = 1, cop__scope_leave(&cop__sp))
 
 /* ---- long work in C ------------------------------------------------------------------------------------------------ */

@@ -77,7 +77,7 @@ cop_term cop_supervisor_count_children(cop_ctx *ctx, cop_term supervisor);
 /* The child's pid by its id, or COP_NONE: a convenience over which_children. */
 cop_term cop_supervisor_child(cop_ctx *ctx, cop_term supervisor, cop_term id);
 /* Elixir: Supervisor.stop/3. */
-#define cop_supervisor_stop(ctx, supervisor, reason, timeout_ms)                                   \
+#define cop_supervisor_stop(ctx, supervisor, reason, timeout_ms) \
     cop_gen_server_stop((ctx), (supervisor), (reason), (timeout_ms))
 
 #endif

@@ -58,10 +58,10 @@ enum {
     COP__TAG_SMALL = 0x3,
     COP__TAG_ATOM = 0x7,
     COP__TAG_PID = 0xb,
-    COP__TAG_OTHER = 0xf,      /* sub-tag in the next 2 bits */
-    COP__TAG_NIL = 0x1f,       /* OTHER, sub-tag 01 */
-    COP__TAG_REF = 0x2f,       /* OTHER, sub-tag 10: bits 6..63 are unused by the tag */
-    COP__TAG_PORT = 0x3f,      /* OTHER, sub-tag 11 */
+    COP__TAG_OTHER = 0xf, /* sub-tag in the next 2 bits */
+    COP__TAG_NIL = 0x1f,  /* OTHER, sub-tag 01 */
+    COP__TAG_REF = 0x2f,  /* OTHER, sub-tag 10: bits 6..63 are unused by the tag */
+    COP__TAG_PORT = 0x3f, /* OTHER, sub-tag 11 */
 };
 
 /* What kind of value a term is; the order is Erlang's order of kinds. */
@@ -76,8 +76,8 @@ typedef enum cop_kind {
     COP_KIND_TUPLE,
     COP_KIND_MAP,
     COP_KIND_NIL,
-    COP_KIND_LIST,   /* a cons, proper or not */
-    COP_KIND_BINARY, /* also a bit string, which Coppice makes only from the wire */
+    COP_KIND_LIST,     /* a cons, proper or not */
+    COP_KIND_BINARY,   /* also a bit string, which Coppice makes only from the wire */
     COP_KIND_RESOURCE, /* orders and prints as a reference, as in Erlang */
 } cop_kind;
 
@@ -104,7 +104,7 @@ bool cop_is_map(cop_term t);
 bool cop_is_binary(cop_term t);
 bool cop_is_fun(cop_term t);
 bool cop_is_resource(cop_term t);
-bool cop_is_proper_list(cop_term t); /* O(length) */
+bool cop_is_proper_list(cop_term t);           /* O(length) */
 bool cop_is_struct(cop_term t, cop_atom name); /* Elixir's is_struct/2 */
 
 /* ---- atoms ---------------------------------------------------------------------------- */
@@ -134,13 +134,13 @@ uint64_t cop__atom_site(uint64_t *site, const char *name);
  * cop_a(ok) is :ok; cop_as("$gen_call") is for names that are no C identifier. Write cop_a(true).
  */
 #define cop_a(name) cop_as(#name)
-#define cop_as(string)                                                                             \
-    ({                                                                                             \
-        static uint64_t cop__site;                                                                 \
-        uint64_t cop__w = __atomic_load_n(&cop__site, __ATOMIC_RELAXED);                           \
-        if (__builtin_expect(cop__w == 0, 0))                                                      \
-            cop__w = cop__atom_site(&cop__site, string);                                           \
-        (cop_atom){ { cop__w } };                                                                  \
+#define cop_as(string)                                                   \
+    ({                                                                   \
+        static uint64_t cop__site;                                       \
+        uint64_t cop__w = __atomic_load_n(&cop__site, __ATOMIC_RELAXED); \
+        if (__builtin_expect(cop__w == 0, 0))                            \
+            cop__w = cop__atom_site(&cop__site, string);                 \
+        (cop_atom){ { cop__w } };                                        \
     })
 
 /* ---- taking values apart --------------------------------------------------------------- */
@@ -190,7 +190,7 @@ cop_term cop__of_from(cop_ctx *ctx, cop_from f);
  * cop_bytes (a binary), and every term type. An infinite or NaN double raises :badarith.
  * Context: in a process; strings and large integers allocate on its heap.
  */
-#define cop_of(ctx, x)                                                                             \
+#define cop_of(ctx, x) \
     _Generic((x), bool                                                                             \
              : cop__of_bool, char                                                                  \
              : cop__of_i64, signed char                                                            \
@@ -285,8 +285,8 @@ bool cop_map_next(cop_map_iter *it, cop_term *key, cop_term *value);
 
 /* Erlang's total order: <0, 0 or >0. 1 and 1.0 are equal here. */
 int cop_compare(cop_term a, cop_term b);
-bool cop_eq(cop_term a, cop_term b);    /* ==  : 1 == 1.0 */
-bool cop_same(cop_term a, cop_term b);  /* === : the type counts */
+bool cop_eq(cop_term a, cop_term b);   /* ==  : 1 == 1.0 */
+bool cop_same(cop_term a, cop_term b); /* === : the type counts */
 /* :erlang.phash2/1 (27 bits) and /2, bit for bit those of Erlang. range: 1..2^32. */
 uint32_t cop_phash2(cop_term t);
 uint32_t cop_phash2_range(cop_term t, uint64_t range);
@@ -352,8 +352,8 @@ int64_t cop_fun_arity(cop_term fun); /* -1 if none */
 
 #define COP__CAT_(a, b) a##b
 #define COP__CAT(a, b) COP__CAT_(a, b)
-#define COP__COUNT_(_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16,     \
-                    _17, _18, _19, _20, n, ...)                                                    \
+#define COP__COUNT_(_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, \
+                    _17, _18, _19, _20, n, ...)                                                \
     n
 #define COP__COUNT(...)                                                                            \
     COP__COUNT_(0 __VA_OPT__(, ) __VA_ARGS__, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, \
@@ -379,16 +379,16 @@ int64_t cop_fun_arity(cop_term fun); /* -1 if none */
 #define COP__OF_18(c, x, ...) cop_of(c, x), COP__OF_17(c, __VA_ARGS__)
 #define COP__OF_19(c, x, ...) cop_of(c, x), COP__OF_18(c, __VA_ARGS__)
 #define COP__OF_20(c, x, ...) cop_of(c, x), COP__OF_19(c, __VA_ARGS__)
-#define COP__OF_ALL(c, ...)                                                                        \
+#define COP__OF_ALL(c, ...) \
     COP__CAT(COP__OF_, COP__COUNT(__VA_ARGS__))(c __VA_OPT__(, ) __VA_ARGS__)
 /* The leading dummy element keeps the array non-empty when there are no arguments. No local has a
    name here, so that nested builds shadow nothing; ctx is a variable, so it may stand repeated. */
-#define COP__ELEMS(c, ...)                                                                         \
+#define COP__ELEMS(c, ...) \
     (((const cop_term[]){ COP_NONE, COP__OF_ALL(c __VA_OPT__(, ) __VA_ARGS__) }) + 1)
-#define COP__BUILD(function, ctx, ...)                                                             \
+#define COP__BUILD(function, ctx, ...) \
     function((ctx), COP__COUNT(__VA_ARGS__), COP__ELEMS(ctx __VA_OPT__(, ) __VA_ARGS__))
-#define COP__BUILD_FUN(ctx, fun, ...)                                                              \
-    cop_fun_call_n((ctx), (fun), COP__COUNT(__VA_ARGS__),                                          \
+#define COP__BUILD_FUN(ctx, fun, ...)                     \
+    cop_fun_call_n((ctx), (fun), COP__COUNT(__VA_ARGS__), \
                    COP__ELEMS(ctx __VA_OPT__(, ) __VA_ARGS__))
 
 #endif

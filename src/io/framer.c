@@ -26,8 +26,7 @@ void cop__framer_put(struct cop__framer *f, const char *bytes, size_t size) {
 
 size_t cop__framer_line(struct cop__framer *f, size_t line_max) {
     size_t from = f->scanned > f->start ? f->scanned : f->start;
-    const char *newline =
-        f->end > from ? memchr(f->bytes + from, '\n', f->end - from) : NULL;
+    const char *newline = f->end > from ? memchr(f->bytes + from, '\n', f->end - from) : NULL;
     f->scanned = f->end;
     if (newline != NULL) {
         size_t size = (size_t)(newline - (f->bytes + f->start)) + 1;

@@ -16,9 +16,7 @@
 #include "io/tcp.h"
 #include "os/alloc.h"
 
-static int64_t timeout_of(int64_t ms) {
-    return ms == 0 ? COP_INFINITY : ms == COP_ZERO ? 0 : ms;
-}
+static int64_t timeout_of(int64_t ms) { return ms == 0 ? COP_INFINITY : ms == COP_ZERO ? 0 : ms; }
 
 static cop_term error_term(cop_ctx *ctx, const char *why) {
     return cop_tuple(ctx, cop_a(error), cop_atom_new(why));
@@ -168,8 +166,7 @@ cop_term cop_gen_tcp_recv(cop_ctx *ctx, cop_port port, size_t length, int64_t ti
     if (length > (size_t)1 << 30)
         return error_term(ctx, "enomem");
     cop_ref ref = cop_process_monitor(ctx, port);
-    cop_send(ctx, port,
-             cop_tuple(ctx, cop_a(recv), cop_self(ctx), ref, (uint64_t)length));
+    cop_send(ctx, port, cop_tuple(ctx, cop_a(recv), cop_self(ctx), ref, (uint64_t)length));
     cop_term answer = wait_for(ctx, ref, timeout_of(timeout_ms));
     if (!cop_is_none(answer))
         return answer;
@@ -240,9 +237,8 @@ static bool address_of(cop_port port, bool peer, struct sockaddr_storage *out) {
 }
 
 static int port_of(const struct sockaddr_storage *address) {
-    uint16_t n = address->ss_family == AF_INET6
-                     ? ((const struct sockaddr_in6 *)address)->sin6_port
-                     : ((const struct sockaddr_in *)address)->sin_port;
+    uint16_t n = address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
+                                                : ((const struct sockaddr_in *)address)->sin_port;
     return ntohs(n);
 }
 

@@ -210,9 +210,9 @@ static void serve(struct tcp_socket *s) {
     while (s->waiters != NULL && !s->is_listener && (size = piece(s, s->waiters->length)) > 0) {
         struct tcp_waiter w;
         waiter_take(s, &w);
-        answer(s, w.pid, w.ref,
-               cop_tuple(s->ctx, cop_a(ok),
-                         cop_binary(s->ctx, cop__framer_data(&s->framer), size)));
+        answer(
+            s, w.pid, w.ref,
+            cop_tuple(s->ctx, cop_a(ok), cop_binary(s->ctx, cop__framer_data(&s->framer), size)));
         cop__framer_take(&s->framer, size);
     }
 }
@@ -224,9 +224,9 @@ static void ended(struct tcp_socket *s, int uv_error) {
     s->eof = true;
     serve(s);
     if (uv_error != UV_EOF && active && uv_error != UV_ECONNRESET)
-        cop_send(ctx, s->owner,
-                 cop_tuple(ctx, cop_as("tcp_error"), s->port,
-                           cop_atom_new(cop__tcp_error(uv_error))));
+        cop_send(
+            ctx, s->owner,
+            cop_tuple(ctx, cop_as("tcp_error"), s->port, cop_atom_new(cop__tcp_error(uv_error))));
     if (active) {
         cop_send(ctx, s->owner, cop_tuple(ctx, cop_as("tcp_closed"), s->port));
         cop__port_close(ctx, cop_a(normal).t);
@@ -266,8 +266,8 @@ static void update_reading(struct tcp_socket *s) {
     if (!s->connected || s->closing || s->eof)
         return;
     size_t have = cop__framer_size(&s->framer);
-    size_t limit = s->waiters != NULL && s->waiters->length > BUFFER_LIMIT ? s->waiters->length
-                                                                          : BUFFER_LIMIT;
+    size_t limit =
+        s->waiters != NULL && s->waiters->length > BUFFER_LIMIT ? s->waiters->length : BUFFER_LIMIT;
     uv_stream_t *stream = (uv_stream_t *)&s->handle;
     if (is_active(s) || have < limit)
         uv_read_start(stream, on_alloc, on_read);

@@ -30,7 +30,7 @@ struct tcp_socket {
     char ip[64];
     int tcp_port;
     bool is_listener, connected, eof, closing, handle_open, connection_waits;
-    int active;       /* COP_TCP_*, or a count */
+    int active; /* COP_TCP_*, or a count */
     struct cop__framer framer;
     struct tcp_waiter *waiters, **last_waiter; /* accept or recv */
     struct tcp_waiter *senders;                /* that wait for the watermark */

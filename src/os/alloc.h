@@ -30,7 +30,7 @@ static inline void *cop__alloc_checked(void *block, size_t size) {
 #define cop__malloc(size) cop__alloc_checked(mi_malloc(size), (size))
 #define cop__calloc(count, size) cop__alloc_checked(mi_calloc((count), (size)), (size))
 #define cop__realloc(block, size) cop__alloc_checked(mi_realloc((block), (size)), (size))
-#define cop__aligned_alloc(alignment, size)                                                        \
+#define cop__aligned_alloc(alignment, size) \
     cop__alloc_checked(mi_malloc_aligned((size), (alignment)), (size))
 #define cop__free(block) mi_free(block)
 #endif

@@ -80,9 +80,8 @@ void cop__fault_thread_end(void) {
                         ALTERNATE_STACK + cop__vm_page_size());
 }
 
-__attribute__((no_sanitize("address", "undefined"))) size_t
-cop__frames_walk(uintptr_t pc, uintptr_t fp, uintptr_t low, uintptr_t high, uintptr_t *out,
-                        size_t max) {
+__attribute__((no_sanitize("address", "undefined"))) size_t cop__frames_walk(
+    uintptr_t pc, uintptr_t fp, uintptr_t low, uintptr_t high, uintptr_t *out, size_t max) {
     size_t n = 0;
     if (max > 0)
         out[n++] = pc;

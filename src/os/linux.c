@@ -48,8 +48,7 @@ void cop__membarrier_init(void) {
 }
 
 void cop__membarrier(void) {
-    if (barrier_registered
-        && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0)
+    if (barrier_registered && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0)
         return;
     /* An old kernel or a sandbox: changing a page's protection interrupts all CPUs that run us. */
     static char *page;

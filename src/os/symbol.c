@@ -31,7 +31,7 @@ static struct {
     struct {
         uintptr_t pc;
         struct cop__symbol symbol;
-    } *cache;
+    } * cache;
 } service = { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 static void copy_text(char *to, size_t size, const char *from) {

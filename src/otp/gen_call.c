@@ -61,8 +61,8 @@ static cop_term send_call(cop_ctx *ctx, cop_term pid, cop_ref ref, cop_term requ
     cop_term tag = ref.t;
     if (alias)
         tag = cop_cons(ctx, cop_a(alias), ref);
-    return cop_send(ctx, pid,
-                    cop_tuple(ctx, cop_as("$gen_call"), cop_tuple(ctx, cop_self(ctx), tag), request));
+    return cop_send(
+        ctx, pid, cop_tuple(ctx, cop_as("$gen_call"), cop_tuple(ctx, cop_self(ctx), tag), request));
 }
 
 static cop_ref monitor_with_alias(cop_ctx *ctx, cop_term pid) {

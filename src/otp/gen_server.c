@@ -76,8 +76,8 @@ static _Noreturn void no_clause(cop_ctx *ctx, const char *verb, const char *clau
     cop_term name = cop_process_info(ctx, cop_self(ctx), cop_a(registered_name));
     char text[300];
     cop_inspect_to(text, sizeof text, cop_is_atom(name) ? name : cop_self(ctx).t, NULL);
-    cop_raise(ctx, "RuntimeError", "attempted to %s GenServer %s but no %s clause was provided", verb,
-              text, clause);
+    cop_raise(ctx, "RuntimeError", "attempted to %s GenServer %s but no %s clause was provided",
+              verb, text, clause);
 }
 
 _Noreturn cop_next cop_bad_call(cop_ctx *ctx, cop_term request) {
@@ -125,11 +125,11 @@ static cop_term client_info(cop_ctx *ctx, cop_term client) {
 }
 
 static void report(cop_ctx *ctx, struct server *s, cop_term reason, bool is_fault) {
-    cop_term event = cop_map(
-        ctx, cop_a(label), cop_tuple(ctx, cop_a(gen_server), cop_a(terminate)), cop_a(name), s->name,
-        cop_a(last_message), cop_is_none(s->last_message) ? COP_NIL : s->last_message,
-        cop_a(state), state_for_report(ctx, s, is_fault), cop_a(log), COP_NIL, cop_a(reason), reason,
-        cop_a(client_info), client_info(ctx, s->client));
+    cop_term event = cop_map(ctx, cop_a(label), cop_tuple(ctx, cop_a(gen_server), cop_a(terminate)),
+                             cop_a(name), s->name, cop_a(last_message),
+                             cop_is_none(s->last_message) ? COP_NIL : s->last_message, cop_a(state),
+                             state_for_report(ctx, s, is_fault), cop_a(log), COP_NIL, cop_a(reason),
+                             reason, cop_a(client_info), client_info(ctx, s->client));
     cop_log(ctx, COP_LEVEL_ERROR, cop_tuple(ctx, cop_a(report), event),
             cop_map(ctx, cop_a(domain), cop_list(ctx, cop_a(otp)), cop_a(error_logger),
                     cop_map(ctx, cop_a(tag), cop_a(error))));
@@ -192,11 +192,11 @@ static _Noreturn void crash(cop_ctx *ctx, struct server *s, const cop_caught *ca
 enum step { STEP_CALL, STEP_CAST, STEP_INFO, STEP_CONTINUE };
 
 static cop_next default_info(cop_ctx *ctx, struct server *s, cop_term message) {
-    cop_term event = cop_map(
-        ctx, cop_a(label), cop_tuple(ctx, cop_as("Elixir.GenServer"), cop_a(no_handle_info)),
-        cop_a(report),
-        cop_map(ctx, cop_a(module), sys_module_atom(s->module->name), cop_a(message), message,
-                cop_a(name), s->name));
+    cop_term event =
+        cop_map(ctx, cop_a(label),
+                cop_tuple(ctx, cop_as("Elixir.GenServer"), cop_a(no_handle_info)), cop_a(report),
+                cop_map(ctx, cop_a(module), sys_module_atom(s->module->name), cop_a(message),
+                        message, cop_a(name), s->name));
     cop_log(ctx, COP_LEVEL_ERROR, cop_tuple(ctx, cop_a(report), event),
             cop_map(ctx, cop_a(domain), cop_list(ctx, cop_a(otp), cop_a(elixir)),
                     cop_a(error_logger), cop_map(ctx, cop_a(tag), cop_a(error_msg))));
@@ -342,14 +342,15 @@ static cop_term status(cop_ctx *ctx, struct server *s) {
     cop_term phase = s->suspended ? cop_a(suspended).t : cop_a(running).t;
     char text[300];
     cop_inspect_to(text, sizeof text, s->name, NULL);
-    cop_term header = cop_tuple(
-        ctx, cop_a(header), cop_list_append(ctx, cop_charlist(ctx, "Status for generic server "),
-                                            cop_charlist(ctx, text)));
-    cop_term data = cop_tuple(
-        ctx, cop_a(data),
-        cop_list(ctx, cop_tuple(ctx, cop_charlist(ctx, "Status"), phase),
-                 cop_tuple(ctx, cop_charlist(ctx, "Parent"), s->parent),
-                 cop_tuple(ctx, cop_charlist(ctx, "Logged events"), COP_NIL)));
+    cop_term header =
+        cop_tuple(ctx, cop_a(header),
+                  cop_list_append(ctx, cop_charlist(ctx, "Status for generic server "),
+                                  cop_charlist(ctx, text)));
+    cop_term data =
+        cop_tuple(ctx, cop_a(data),
+                  cop_list(ctx, cop_tuple(ctx, cop_charlist(ctx, "Status"), phase),
+                           cop_tuple(ctx, cop_charlist(ctx, "Parent"), s->parent),
+                           cop_tuple(ctx, cop_charlist(ctx, "Logged events"), COP_NIL)));
     cop_term shown = cop_tuple(
         ctx, cop_a(data),
         cop_list(ctx, cop_tuple(ctx, cop_charlist(ctx, "State"), state_for_report(ctx, s, false))));
@@ -413,8 +414,8 @@ static void take_name(cop_ctx *ctx, cop_atom name) {
     cop_term winner = cop_process_whereis(ctx, name);
     if (cop_is_none(winner))
         cop_proc_lib_init_fail(ctx, cop_started_error(cop_a(badarg).t), cop_a(normal).t);
-    cop_proc_lib_init_fail(
-        ctx, cop_started_error(cop_tuple(ctx, cop_a(already_started), winner)), cop_a(normal).t);
+    cop_proc_lib_init_fail(ctx, cop_started_error(cop_tuple(ctx, cop_a(already_started), winner)),
+                           cop_a(normal).t);
 }
 
 /* The name is free before the starter hears of the failure. */
@@ -436,8 +437,7 @@ static cop_init run_init(cop_ctx *ctx, struct server *s, cop_atom name, cop_term
         if (!cop_match(name.t, cop_a(nil)))
             cop_process_unregister(ctx, name);
         cop_send(ctx, cop_process_parent(ctx),
-                 cop_tuple(ctx, cop_a(nack), cop_self(ctx),
-                           cop_tuple(ctx, cop_a(error), reason)));
+                 cop_tuple(ctx, cop_a(nack), cop_self(ctx), cop_tuple(ctx, cop_a(error), reason)));
         cop_process_put(ctx, cop_as("$reported").t, cop_bool(true).t);
         cop__exit(ctx, reason);
     }
@@ -478,9 +478,10 @@ static void enter(cop_ctx *ctx, cop_term packed) {
         fail(ctx, name, cop_started_error(bad), bad);
     }
     cop_proc_lib_init_ack(ctx, cop_started_ok(cop_self(ctx)));
-    proceed(ctx, s, (cop_next){ .then = init.then,
-                                .timeout_ms = init.timeout_ms,
-                                .continue_with = init.continue_with });
+    proceed(ctx, s,
+            (cop_next){ .then = init.then,
+                        .timeout_ms = init.timeout_ms,
+                        .continue_with = init.continue_with });
     cop_become(ctx, &callbacks, s);
 }
 

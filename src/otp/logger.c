@@ -172,8 +172,9 @@ static void put_reason(cop_ctx *ctx, struct logger *l, cop_term reason) {
     }
     put(ctx, l, "(stop) ");
     if (cop_match(reason, cop_a(noproc)))
-        put(ctx, l, "no process: the process is not alive or there's no process currently "
-                    "associated with the given name, possibly because its application isn't started");
+        put(ctx, l,
+            "no process: the process is not alive or there's no process currently "
+            "associated with the given name, possibly because its application isn't started");
     else
         put_term(ctx, l, reason);
 }
@@ -263,10 +264,11 @@ static void put_supervisor_report(cop_ctx *ctx, struct logger *l, cop_term what,
     if (cop_match(what, cop_a(progress))) {
         put(ctx, l, " started");
     } else {
-        put(ctx, l, cop_match(what, cop_a(start_error))        ? " failed to start"
-                    : cop_match(what, cop_a(child_terminated)) ? " terminated"
-                    : cop_match(what, cop_a(shutdown_error))   ? " shut down abnormally"
-                                                               : " caused shutdown");
+        put(ctx, l,
+            cop_match(what, cop_a(start_error))        ? " failed to start"
+            : cop_match(what, cop_a(child_terminated)) ? " terminated"
+            : cop_match(what, cop_a(shutdown_error))   ? " shut down abnormally"
+                                                       : " caused shutdown");
         put(ctx, l, "\n");
         put_reason(ctx, l, reason);
     }

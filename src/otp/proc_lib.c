@@ -33,7 +33,8 @@ cop_term cop_started_to_term(cop_ctx *ctx, cop_started s) {
 
 bool cop_started_from_term(cop_term t, cop_started *out) {
     *out = (cop_started){ .is = COP_STARTED };
-    if (cop_match_tuple(t, cop_a(ok), &out->pid) || cop_match_tuple(t, cop_a(ok), &out->pid, &out->info))
+    if (cop_match_tuple(t, cop_a(ok), &out->pid)
+        || cop_match_tuple(t, cop_a(ok), &out->pid, &out->info))
         return true;
     if (cop_match(t, cop_a(ignore))) {
         out->is = COP_IGNORE;
@@ -48,9 +49,7 @@ bool cop_started_from_term(cop_term t, cop_started *out) {
 static void report(cop_ctx *ctx, const char *class, cop_term reason, cop_term trace);
 
 static const char *class_name(cop_class class) {
-    return class == COP_CLASS_EXIT    ? "exit"
-           : class == COP_CLASS_ERROR ? "error"
-                                      : "throw";
+    return class == COP_CLASS_EXIT ? "exit" : class == COP_CLASS_ERROR ? "error" : "throw";
 }
 
 void cop_proc_lib_crash_report(cop_ctx *ctx, const cop_caught *caught) {
@@ -114,8 +113,7 @@ static cop_spawned spawn(cop_ctx *ctx, cop_entry entry, cop_term arg, const cop_
     if (opts == NULL)
         opts = &defaults;
     cop_term ancestors = cop_process_get(ctx, cop_as("$ancestors").t);
-    ancestors =
-        cop_list_tail(ctx, name_or_self(ctx), cop_is_none(ancestors) ? COP_NIL : ancestors);
+    ancestors = cop_list_tail(ctx, name_or_self(ctx), cop_is_none(ancestors) ? COP_NIL : ancestors);
     const char *name = opts->initial_call != NULL ? opts->initial_call : "entry";
     cop_atom module = cop_as("Elixir.entry");
     char full[256] = "Elixir.";
@@ -126,9 +124,8 @@ static cop_spawned spawn(cop_ctx *ctx, cop_entry entry, cop_term arg, const cop_
         module = cop_atom_new(name);
     }
     cop_term initial = cop_tuple(ctx, module, cop_a(init), 1);
-    cop_term packed =
-        cop_tuple(ctx, (uint64_t)(uintptr_t)entry, cop_self(ctx), ancestors, initial,
-                  cop_is_none(arg) ? cop_a(undefined).t : arg);
+    cop_term packed = cop_tuple(ctx, (uint64_t)(uintptr_t)entry, cop_self(ctx), ancestors, initial,
+                                cop_is_none(arg) ? cop_a(undefined).t : arg);
     cop_spawn_opts o = { .name_hint = opts->initial_call };
     if (opts->spawn != NULL) {
         o = *opts->spawn;
@@ -176,7 +173,8 @@ static void wait_for_end(cop_ctx *ctx, cop_ref ref) {
     cop_receive_ref(ctx, COP_INFINITY, ref, &down);
 }
 
-static cop_started wait_for_start(cop_ctx *ctx, cop_spawned child, int64_t timeout_ms, bool monitor) {
+static cop_started wait_for_start(cop_ctx *ctx, cop_spawned child, int64_t timeout_ms,
+                                  bool monitor) {
     struct waited waited = { child.pid, child.ref };
     cop_started result = { .is = COP_ERROR };
     cop_term message, ret, reason = COP_NONE, any;
@@ -296,11 +294,10 @@ static void report(cop_ctx *ctx, const char *class, cop_term reason, cop_term tr
         item(ctx, "status"), item(ctx, "heap_size"), item(ctx, "stack_size"),
         item(ctx, "reductions"));
     cop_term label = cop_tuple(ctx, cop_a(proc_lib), cop_a(crash));
-    cop_term event =
-        cop_map(ctx, cop_a(label), label, cop_a(report), cop_list(ctx, own, COP_NIL));
+    cop_term event = cop_map(ctx, cop_a(label), label, cop_a(report), cop_list(ctx, own, COP_NIL));
     cop_term kind = cop_map(ctx, cop_a(tag), cop_a(error_report), cop_a(type), cop_a(crash_report));
     cop_term title = cop_map(ctx, cop_a(title), cop_charlist(ctx, "CRASH REPORT"));
     cop_log(ctx, COP_LEVEL_ERROR, cop_tuple(ctx, cop_a(report), event),
-            cop_map(ctx, cop_a(domain), cop_list(ctx, cop_a(otp), cop_a(sasl)),
-                    cop_a(error_logger), kind, cop_a(logger_formatter), title));
+            cop_map(ctx, cop_a(domain), cop_list(ctx, cop_a(otp), cop_a(sasl)), cop_a(error_logger),
+                    kind, cop_a(logger_formatter), title));
 }

@@ -18,7 +18,8 @@ static void watch(cop_ctx *ctx, cop_term arg) {
         return; /* whoever took the signal waits for the rest, then ends the node */
     cop_term reason = cop_elem(down, 4);
     cop_logger_flush(ctx);
-    cop_node_shutdown(ctx, cop_reason_is_normal(reason) || cop_match(reason, cop_a(noproc)) ? 0 : 1);
+    cop_node_shutdown(ctx,
+                      cop_reason_is_normal(reason) || cop_match(reason, cop_a(noproc)) ? 0 : 1);
 }
 
 int cop_run(const cop_node_opts *opts, cop_entry entry) {

@@ -179,7 +179,8 @@ static void log_report(cop_ctx *ctx, const char *what, cop_level level, cop_term
             cop_map(ctx, cop_a(domain), cop_list(ctx, cop_a(otp), cop_a(sasl))));
 }
 
-static void log_error(cop_ctx *ctx, const struct sup *s, const char *what, cop_term reason, size_t i) {
+static void log_error(cop_ctx *ctx, const struct sup *s, const char *what, cop_term reason,
+                      size_t i) {
     log_report(ctx, what, COP_LEVEL_ERROR,
                cop_list(ctx, cop_tuple(ctx, cop_a(supervisor), supervisor_name(ctx, s)),
                         cop_tuple(ctx, cop_as("errorContext"), cop_atom_new(what)),
@@ -416,9 +417,8 @@ static cop_init sup_init(cop_ctx *ctx, void *state, cop_term arg) {
         log_error(ctx, s, "start_error", reason, i);
         cop_term id = id_of(s, i);
         stop_from(ctx, s, 0);
-        return cop_init_stop(
-            cop_tuple(ctx, cop_a(shutdown),
-                      cop_tuple(ctx, cop_a(failed_to_start_child), id, reason)));
+        return cop_init_stop(cop_tuple(ctx, cop_a(shutdown),
+                                       cop_tuple(ctx, cop_a(failed_to_start_child), id, reason)));
     }
     for (size_t i = s->count; i > 0; i--) /* a temporary one that was ignored is forgotten */
         if (s->children[i - 1].spec.restart == COP_TEMPORARY
@@ -465,13 +465,15 @@ static cop_term error(cop_ctx *ctx, const char *why) {
 
 static cop_term started_child(cop_ctx *ctx, const struct sup *s, size_t i, cop_term info) {
     cop_term pid = pid_term(&s->children[i]);
-    return cop_is_none(info) ? cop_tuple(ctx, cop_a(ok), pid) : cop_tuple(ctx, cop_a(ok), pid, info);
+    return cop_is_none(info) ? cop_tuple(ctx, cop_a(ok), pid)
+                             : cop_tuple(ctx, cop_a(ok), pid, info);
 }
 
 static void free_spec(void *spec);
 static const cop_resource_type spec_type = { "child_spec", free_spec };
 
-static cop_term do_start_child(cop_ctx *ctx, struct sup *s, cop_term box, cop_term id, cop_term arg) {
+static cop_term do_start_child(cop_ctx *ctx, struct sup *s, cop_term box, cop_term id,
+                               cop_term arg) {
     void *object;
     if (!cop_get_resource(box, &spec_type, &object))
         cop_error(ctx, cop_a(function_clause));
@@ -481,15 +483,14 @@ static cop_term do_start_child(cop_ctx *ctx, struct sup *s, cop_term box, cop_te
         return cop_tuple(ctx, cop_a(error), bad);
     size_t i = find(s, id);
     if (i < s->count)
-        return s->children[i].state == CHILD_RUNNING
-                   ? cop_tuple(ctx, cop_a(error),
-                               cop_tuple(ctx, cop_a(already_started), s->children[i].pid))
-                   : error(ctx, "already_present");
+        return s->children[i].state == CHILD_RUNNING ? cop_tuple(
+                   ctx, cop_a(error), cop_tuple(ctx, cop_a(already_started), s->children[i].pid))
+                                                     : error(ctx, "already_present");
     append(ctx, s, &spec, id, arg);
     cop_term reason, info;
     if (!start_child(ctx, s, i, &reason, &info)) {
-        cop_term failed = cop_tuple(ctx, cop_a(error),
-                                    cop_tuple(ctx, reason, child_record(ctx, s, i)));
+        cop_term failed =
+            cop_tuple(ctx, cop_a(error), cop_tuple(ctx, reason, child_record(ctx, s, i)));
         remove_at(ctx, s, i);
         return failed;
     }
@@ -531,11 +532,11 @@ static cop_term do_delete_child(cop_ctx *ctx, struct sup *s, size_t i) {
 static cop_term which_children(cop_ctx *ctx, const struct sup *s) {
     cop_term list = COP_NIL;
     for (size_t i = 0; i < s->count; i++)
-        list = cop_cons(ctx,
-                        cop_tuple(ctx, id_of(s, i), pid_term(&s->children[i]),
-                                  type_term(&s->children[i].spec),
-                                  cop_list(ctx, module_term(s, i))),
-                        list);
+        list =
+            cop_cons(ctx,
+                     cop_tuple(ctx, id_of(s, i), pid_term(&s->children[i]),
+                               type_term(&s->children[i].spec), cop_list(ctx, module_term(s, i))),
+                     list);
     return list;
 }
 

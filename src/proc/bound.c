@@ -10,9 +10,9 @@
 #include "proc/proc.h"
 
 struct cop__bound {
-    cop_ctx *ready;      /* atomic stack, youngest first */
-    cop_ctx *todo;       /* oldest first, the loop's thread only */
-    uint32_t woken;      /* atomic: a wake is on its way */
+    cop_ctx *ready; /* atomic stack, youngest first */
+    cop_ctx *todo;  /* oldest first, the loop's thread only */
+    uint32_t woken; /* atomic: a wake is on its way */
     void (*wake)(void *arg);
     void *arg;
     struct cop__worker worker; /* a pseudo worker: the loop's thread */

@@ -34,9 +34,8 @@ static cop_term frame_term(cop_ctx *ctx, uintptr_t pc) {
     }
     cop_term location = COP_NIL;
     if (symbol.file[0] != '\0')
-        location =
-            cop_list(ctx, cop_tuple(ctx, cop_a(file), cop_charlist(ctx, symbol.file)),
-                     cop_tuple(ctx, cop_a(line), (int64_t)symbol.line));
+        location = cop_list(ctx, cop_tuple(ctx, cop_a(file), cop_charlist(ctx, symbol.file)),
+                            cop_tuple(ctx, cop_a(line), (int64_t)symbol.line));
     return cop_tuple(ctx, cop_a(c), function, 0, location);
 }
 
@@ -139,15 +138,14 @@ void cop__report_error(cop_ctx *p, cop_term reason) {
     cop_term meta = cop_map(p, cop_a(error_logger),
                             cop_map(p, cop_a(tag), cop_a(error), cop_a(emulator), cop_bool(true)));
     cop_term event =
-        cop_tuple(p, cop_a(format),
-                  cop_charlist(p, "Error in process ~p with exit value:~n~p~n"),
+        cop_tuple(p, cop_a(format), cop_charlist(p, "Error in process ~p with exit value:~n~p~n"),
                   cop_list(p, p->pid, reason));
     cop_log(p, COP_LEVEL_ERROR, event, meta);
     cop__set_in_runtime(p->worker, 1);
 }
 
 static _Noreturn void raise_class(cop_ctx *p, cop_class class, cop_term reason, uintptr_t pc,
-                            uintptr_t fp) {
+                                  uintptr_t fp) {
     cop__set_in_runtime(p->worker, 1);
     if (class == COP_CLASS_ERROR)
         note_frames(p, pc, fp);
@@ -174,7 +172,7 @@ _Noreturn void cop__exit(cop_ctx *ctx, cop_term reason) {
 
 _Noreturn __attribute__((noinline)) void cop__error(cop_ctx *ctx, cop_term reason) {
     raise_class(ctx, COP_CLASS_ERROR, reason, (uintptr_t)__builtin_return_address(0),
-          *(uintptr_t *)__builtin_frame_address(0));
+                *(uintptr_t *)__builtin_frame_address(0));
 }
 
 _Noreturn void cop__throw(cop_ctx *ctx, cop_term value) {
@@ -189,11 +187,11 @@ _Noreturn __attribute__((noinline)) void cop_raise(cop_ctx *ctx, const char *exc
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     snprintf(module, sizeof module, "Elixir.%s", exception);
-    cop_term error = cop_map(ctx, cop_as("__struct__"), cop_atom_new(module),
-                             cop_as("__exception__"), cop_bool(true), cop_a(message),
-                             (const char *)text);
+    cop_term error =
+        cop_map(ctx, cop_as("__struct__"), cop_atom_new(module), cop_as("__exception__"),
+                cop_bool(true), cop_a(message), (const char *)text);
     raise_class(ctx, COP_CLASS_ERROR, error, (uintptr_t)__builtin_return_address(0),
-          *(uintptr_t *)__builtin_frame_address(0));
+                *(uintptr_t *)__builtin_frame_address(0));
 }
 
 void cop__try_push(cop_ctx *ctx, struct cop__try *t) {

@@ -72,16 +72,17 @@ static cop_term function_of(cop_ctx *ctx, cop_ctx *p, bool current) {
 static cop_atom status_of(const cop_ctx *p) {
     if (p->exiting)
         return cop_a(exiting);
-    return p->where == WHERE_WAITING ? cop_a(waiting)
+    return p->where == WHERE_WAITING   ? cop_a(waiting)
            : p->where == WHERE_RUNNING ? cop_a(running)
                                        : cop_a(runnable);
 }
 
 static const char *const item_names[] = {
-    "registered_name", "links",    "monitors",        "monitored_by", "message_queue_len",
-    "messages",        "dictionary", "trap_exit",     "priority",     "group_leader",
-    "status",          "memory",   "total_heap_size", "heap_size",    "stack_size",
-    "reductions",      "current_function", "initial_call", "parent",
+    "registered_name",   "links",        "monitors",   "monitored_by",
+    "message_queue_len", "messages",     "dictionary", "trap_exit",
+    "priority",          "group_leader", "status",     "memory",
+    "total_heap_size",   "heap_size",    "stack_size", "reductions",
+    "current_function",  "initial_call", "parent",
 };
 
 bool cop__info_known(cop_atom item) {
@@ -128,10 +129,9 @@ cop_term cop__info_item(cop_ctx *ctx, cop_ctx *p, cop_atom item) {
         return priority_of(p).t;
     if (strcmp(name, "group_leader") == 0)
         return p->leader;
-    if (strcmp(name, "status") == 0) /* it answers, so it runs; but it did wait, unless it is oneself */
-        return p == ctx ? cop_a(running).t
-               : p->exiting ? status_of(p).t
-                            : cop_a(waiting).t;
+    if (strcmp(name, "status")
+        == 0) /* it answers, so it runs; but it did wait, unless it is oneself */
+        return p == ctx ? cop_a(running).t : p->exiting ? status_of(p).t : cop_a(waiting).t;
     if (strcmp(name, "memory") == 0)
         return cop_of(ctx, memory_of(p));
     if (strcmp(name, "total_heap_size") == 0 || strcmp(name, "heap_size") == 0)
@@ -240,10 +240,10 @@ static void put_term(int fd, const char *label, cop_term t) {
 static void dump_claimed(int fd, cop_ctx *p) {
     char text[200];
     const char *name = entry_name(p);
-    int n = snprintf(text, sizeof text, "  %s%s, waiting, %u messages, %llu reductions%s\n",
-                     p->kind == KIND_PORT ? "port " : "", name != NULL ? name : "process",
-                     p->queue_len, (unsigned long long)p->reductions,
-                     p->trap_exit ? ", traps exits" : "");
+    int n =
+        snprintf(text, sizeof text, "  %s%s, waiting, %u messages, %llu reductions%s\n",
+                 p->kind == KIND_PORT ? "port " : "", name != NULL ? name : "process", p->queue_len,
+                 (unsigned long long)p->reductions, p->trap_exit ? ", traps exits" : "");
     put(fd, text, (size_t)n);
     struct cop__rel *rel;
     for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;)

@@ -51,12 +51,12 @@ static bool name_is_allowed(cop_atom name) {
 bool cop__process_register(cop_ctx *ctx, cop_term who, cop_atom name) {
     cop__enter(ctx);
     bool done = false;
-    struct cop__slot *slot = cop__is_local_pid(who) || cop__is_local_port(who) ? cop__slot_of(who) : NULL;
+    struct cop__slot *slot =
+        cop__is_local_pid(who) || cop__is_local_port(who) ? cop__slot_of(who) : NULL;
     if (slot != NULL && name_is_allowed(name)) {
         cop__lock(&lock);
         uint64_t *at = entry(name.t.w);
-        if (*at == 0 && slot->name == 0
-            && __atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE) == who.w) {
+        if (*at == 0 && slot->name == 0 && __atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE) == who.w) {
             __atomic_store_n(&slot->name, name.t.w, __ATOMIC_SEQ_CST);
             __atomic_store_n(at, who.w, __ATOMIC_RELEASE);
             done = __atomic_load_n(&slot->pid, __ATOMIC_SEQ_CST) == who.w;

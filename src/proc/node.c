@@ -20,7 +20,7 @@ static struct {
     } hooks[16];
     int hook_count;
     struct cop__lock lock;
-    uint32_t down;   /* futex: 1 once somebody asked for the end */
+    uint32_t down; /* futex: 1 once somebody asked for the end */
     int down_status;
     bool left_behind;
 } host;

@@ -71,8 +71,8 @@ enum cop__signal {
 };
 
 enum {
-    COP__ID_MINE = 1,  /* the id was given by the sender of the signal */
-    COP__FORCED = 2,   /* SIG_EXIT: the kill itself */
+    COP__ID_MINE = 1, /* the id was given by the sender of the signal */
+    COP__FORCED = 2,  /* SIG_EXIT: the kill itself */
 };
 
 struct cop__env {
@@ -102,7 +102,7 @@ struct cop__slot {
     struct cop_ctx *proc; /* valid while not FREE, for whoever un-parked it */
     uint64_t serial;
     uint64_t ref_counter; /* never goes back: references stay unique over all occupants */
-    uint64_t name;        /* atomic: the registered name's word or 0; changed under the names lock */
+    uint64_t name; /* atomic: the registered name's word or 0; changed under the names lock */
     uint32_t next_free;
     uint32_t index;
     uint32_t backlog; /* atomic: about how many messages wait, for senders to slow down by */
@@ -114,9 +114,9 @@ _Static_assert(sizeof(struct cop__slot) == 64, "a slot is one cache line");
 
 enum cop__rel_kind { REL_LINK = 1, REL_MONITOR, REL_WATCHER, REL_ALIAS };
 struct cop__rel {
-    uint64_t key;   /* LINK: the other's word; else the reference's word */
-    uint64_t other; /* MONITOR: the target's word; WATCHER: the watcher's word */
-    uint64_t name;  /* monitored by this name (an atom's word) or 0 */
+    uint64_t key;              /* LINK: the other's word; else the reference's word */
+    uint64_t other;            /* MONITOR: the target's word; WATCHER: the watcher's word */
+    uint64_t name;             /* monitored by this name (an atom's word) or 0 */
     struct cop__fragment *tag; /* MONITOR: custom tag, a fragment whose body[0] is the term */
     uint32_t mine, theirs;     /* LINK: the ids */
     uint8_t kind;
@@ -163,14 +163,14 @@ void cop__public_timers_free(void);
 enum { COP__SMALL_NURSERY = 160, COP__BIG_NURSERY = 2048 }; /* words */
 
 struct cop__stack {
-    cop__context context;       /* where to go on, when its process waits */
+    cop__context context; /* where to go on, when its process waits */
     struct cop__fiber fiber;
-    struct cop__stack *next;    /* in a pool */
-    uint64_t base_jump[25];     /* the loop frame at its base */
-    char *low;                  /* lowest usable byte; the guard page lies below */
-    char *map;                  /* the mapping with the guard, when it is of a special size */
-    size_t size;                /* usable bytes from low up to this struct */
-    size_t map_size;            /* 0: it belongs to a slab */
+    struct cop__stack *next; /* in a pool */
+    uint64_t base_jump[25];  /* the loop frame at its base */
+    char *low;               /* lowest usable byte; the guard page lies below */
+    char *map;               /* the mapping with the guard, when it is of a special size */
+    size_t size;             /* usable bytes from low up to this struct */
+    size_t map_size;         /* 0: it belongs to a slab */
     uint64_t nursery[COP__SMALL_NURSERY];
 };
 struct cop__sched;
@@ -178,7 +178,8 @@ struct cop__worker;
 struct cop__stack *cop__stack_take(struct cop__sched *sched, size_t size);
 void cop__stack_give(struct cop__sched *sched, struct cop__stack *stack);
 void cop__stacks_init(size_t default_size);
-void cop__stacks_flush(struct cop__sched *sched); /* the scheduler's cache, back to the common pool */
+void cop__stacks_flush(
+    struct cop__sched *sched); /* the scheduler's cache, back to the common pool */
 void cop__stacks_free(void);
 uint64_t *cop__nursery_take(struct cop__sched *sched);
 void cop__nursery_give(struct cop__sched *sched, uint64_t *nursery);
@@ -194,8 +195,8 @@ enum { BACK_SAVED = 0, BACK_EXIT = 1, BACK_BECOME = 2, BACK_FAULT = 3, BACK_ZOMB
 
 struct cop__owned {
     struct cop__owned *next, *prev;
-    void *object;              /* NULL: a block of cop_alloc, which follows this header */
-    void (*release)(void *);   /* of cop_own */
+    void *object;            /* NULL: a block of cop_alloc, which follows this header */
+    void (*release)(void *); /* of cop_own */
     void (*defer)(cop_ctx *, void *);
     size_t size;
 };
@@ -203,7 +204,7 @@ struct cop__owned {
 /* What few processes need, allocated when they do. */
 struct cop__extra {
     struct cop__owned *owned;
-    cop_term exit_term;      /* pending exit: its reason, in exit_env */
+    cop_term exit_term; /* pending exit: its reason, in exit_env */
     struct cop__env *exit_env;
     size_t owned_bytes;
     size_t max_heap_words;
@@ -223,7 +224,7 @@ struct cop_ctx {
     struct cop__stack *stack;   /* with frames on it; or the loop's, while it runs */
     uintptr_t stack_limit;      /* below it the run-time is not entered; 0: no limit known */
     struct cop__try *tries;
-    uint64_t *nursery;          /* a big one, when it holds one */
+    uint64_t *nursery; /* a big one, when it holds one */
 
     struct cop__env *queue, **queue_end;
     struct cop__env **mark; /* where the scan for mark_ref starts */
@@ -276,11 +277,11 @@ struct cop__sched {
     uint32_t head __attribute__((aligned(64)));
     uint32_t tail __attribute__((aligned(64)));
     struct cop_ctx *ring[COP__RING];
-    struct cop_ctx *next; /* next in line: woken by what runs now; atomic */
+    struct cop_ctx *next;                      /* next in line: woken by what runs now; atomic */
     struct cop__list overflow, urgent[2], low; /* urgent: max, high; under lock */
     struct cop__lock lock;
     struct cop_ctx *remote __attribute__((aligned(64))); /* pushed by other threads; atomic stack */
-    uint32_t asleep; /* futex word: 1 while its worker sleeps */
+    uint32_t asleep;                                     /* futex word: 1 while its worker sleeps */
     uint32_t picks;
     uint32_t in_a_row; /* how often `next` was taken without the ring's turn */
     int64_t backlog_since;
@@ -300,12 +301,12 @@ enum cop__duty { DUTY_NONE, DUTY_PARK, DUTY_REQUEUE, DUTY_RECYCLE };
 
 struct cop__worker {
     /* Written by the worker with plain stores, read by the monitor after a membarrier. */
-    uint32_t in_runtime; /* atomic, relaxed: see cop__set_in_runtime */
-    uint32_t attention;  /* atomic; set by the monitor under lock: come through the slow path */
-    uint64_t steps;              /* atomic: counts steps begun */
-    struct cop_ctx *current;     /* atomic for the monitor */
-    struct cop__sched *sched;    /* NULL once it was handed to another worker */
-    struct cop__stack *stack;    /* that the thread stands on */
+    uint32_t in_runtime;     /* atomic, relaxed: see cop__set_in_runtime */
+    uint32_t attention;      /* atomic; set by the monitor under lock: come through the slow path */
+    uint64_t steps;          /* atomic: counts steps begun */
+    struct cop_ctx *current; /* atomic for the monitor */
+    struct cop__sched *sched; /* NULL once it was handed to another worker */
+    struct cop__stack *stack; /* that the thread stands on */
     struct cop_ctx *preselected;
     enum cop__duty duty;
     struct cop_ctx *duty_proc;
@@ -338,9 +339,9 @@ struct cop__node {
     size_t max_slots;
     uint32_t slot_top; /* atomic */
     struct cop__lock slot_lock;
-    uint32_t free_slots; /* index + 1 of the first, under slot_lock */
-    uint64_t live;   /* atomic: processes and ports alive */
-    uint64_t ports;  /* atomic: of these, ports */
+    uint32_t free_slots;         /* index + 1 of the first, under slot_lock */
+    uint64_t live;               /* atomic: processes and ports alive */
+    uint64_t ports;              /* atomic: of these, ports */
     uint32_t spinning, sleeping; /* atomic counts of workers */
     int64_t slice_ns;
     size_t stack_size;
@@ -422,7 +423,8 @@ static inline bool cop__spend(cop_ctx *p, int n) {
 
 /* ---- signals -------------------------------------------------------------------------------------------- */
 
-struct cop__slot *cop__slot_of(cop_term id); /* of a local pid, port or reference; NULL if out of range */
+struct cop__slot *cop__slot_of(
+    cop_term id); /* of a local pid, port or reference; NULL if out of range */
 /* Delivers; takes the envelope. What the dead cannot take is answered. w may be NULL. */
 void cop__deliver(struct cop__worker *w, struct cop__env *env);
 /* Opens the box: messages to the queue, all else handled. True if anything came. */

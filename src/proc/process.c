@@ -125,8 +125,8 @@ cop_ref cop__ref_next(cop_ctx *p) {
     /* After 17,179,869,184 references the counter has come round: step over what is in use. */
     if (__builtin_expect(p->slot->ref_counter >> 34 != 0, 0))
         while (cop__rel_find(&p->rels, ref.t.w) != NULL)
-            ref.t = cop__ref_make(p->slot->index,
-                                  ++p->slot->ref_counter & ((UINT64_C(1) << 34) - 1));
+            ref.t =
+                cop__ref_make(p->slot->index, ++p->slot->ref_counter & ((UINT64_C(1) << 34) - 1));
     p->mark = p->queue_end;
     p->mark_ref = ref.t.w;
     return ref;
@@ -331,8 +331,8 @@ bool cop_process_demonitor(cop_ctx *ctx, cop_ref ref, int flags) {
     bool found = rel != NULL && rel->kind == REL_MONITOR;
     if (found) {
         if (rel->other != 0)
-            cop__deliver(ctx->worker, cop__env_new(SIG_DEMONITOR, (cop_term){ rel->other },
-                                                   ctx->pid, ref.t));
+            cop__deliver(ctx->worker,
+                         cop__env_new(SIG_DEMONITOR, (cop_term){ rel->other }, ctx->pid, ref.t));
         if (rel->alias == COP_ALIAS_EXPLICIT_UNALIAS) {
             rel->kind = REL_ALIAS;
             rel->other = 0;
@@ -400,9 +400,8 @@ cop_term cop_process_get(cop_ctx *ctx, cop_term key) {
 
 cop_term cop_process_put(cop_ctx *ctx, cop_term key, cop_term value) {
     cop_term old = cop_process_get(ctx, key);
-    ctx->dictionary = cop_is_none(ctx->dictionary)
-                          ? cop_map(ctx, key, value)
-                          : cop_map_put(ctx, ctx->dictionary, key, value);
+    ctx->dictionary = cop_is_none(ctx->dictionary) ? cop_map(ctx, key, value)
+                                                   : cop_map_put(ctx, ctx->dictionary, key, value);
     return old;
 }
 
@@ -539,8 +538,7 @@ void cop_log(cop_ctx *ctx, cop_level level, cop_term event, cop_term metadata) {
     if (!cop_map_get(meta, cop_a(gl).t, &unused))
         meta = cop_map_put(ctx, meta, cop_a(gl).t, ctx->leader);
     if (!cop_map_get(meta, cop_a(time).t, &unused))
-        meta = cop_map_put(ctx, meta, cop_a(time).t,
-                           cop_of(ctx, cop_system_time_ns(ctx) / 1000));
+        meta = cop_map_put(ctx, meta, cop_a(time).t, cop_of(ctx, cop_system_time_ns(ctx) / 1000));
     cop__send(ctx, logger,
               cop_tuple(ctx, cop_a(log), cop_atom_new(names[(unsigned)level & 7]), event, meta));
 }

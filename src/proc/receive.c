@@ -68,10 +68,10 @@ static bool accepts(cop_ctx *p, const struct wanted *wanted, const struct cop__e
     return yes;
 }
 
-static bool receive(cop_ctx *p, int64_t timeout_ms, const struct wanted *wanted, cop_term *message) {
-    struct cop__env **at = wanted->ref != 0 && p->mark_ref == wanted->ref && p->mark != NULL
-                               ? p->mark
-                               : &p->queue;
+static bool receive(cop_ctx *p, int64_t timeout_ms, const struct wanted *wanted,
+                    cop_term *message) {
+    struct cop__env **at =
+        wanted->ref != 0 && p->mark_ref == wanted->ref && p->mark != NULL ? p->mark : &p->queue;
     int64_t due = timeout_ms == COP_INFINITY ? INT64_MAX : timeout_ms == 0 ? 0 : -2;
     p->woken = false;
     for (bool in_time = true;;) {

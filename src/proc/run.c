@@ -35,8 +35,7 @@ void cop__worker_set_self(struct cop__worker *w) { tls_worker = w; }
 _Noreturn void cop__back(cop_ctx *p, int how) {
     cop__set_in_runtime(p->worker, 1);
     p->tries = NULL;
-    const uint64_t *jump =
-        p->kind == KIND_PROCESS ? p->stack->base_jump : p->worker->thread_jump;
+    const uint64_t *jump = p->kind == KIND_PROCESS ? p->stack->base_jump : p->worker->thread_jump;
     if (p->kind == KIND_PROCESS)
         cop__fiber_abandon_frames(p->stack->low, cop__jump_sp(jump));
     cop__jump_to(jump, how);
@@ -112,7 +111,8 @@ static void turn_begin(struct cop__worker *w, cop_ctx *p) {
     if (w->sched != NULL)
         p->home = w->sched;
     p->where = WHERE_RUNNING;
-    p->budget = cop__node.sim ? (int32_t)(cop__random_next(cop__node.sim_random) % 200) : COP__BUDGET;
+    p->budget =
+        cop__node.sim ? (int32_t)(cop__random_next(cop__node.sim_random) % 200) : COP__BUDGET;
     __atomic_store_n(&w->current, p, __ATOMIC_RELEASE);
     __atomic_store_n(&w->steps, w->steps + 1, __ATOMIC_RELAXED);
 }
@@ -226,7 +226,8 @@ static void turn_callbacks(cop_ctx *p) {
         }
         struct cop__env *env = p->queue;
         if (env == NULL) {
-            if (p->kind == KIND_PROCESS ? settle(p) : (cop__tidy(p, false), nursery_return(p), park(p)))
+            if (p->kind == KIND_PROCESS ? settle(p)
+                                        : (cop__tidy(p, false), nursery_return(p), park(p)))
                 return;
             if (p->kind == KIND_PORT)
                 nursery_lend(p->worker, p);
@@ -524,7 +525,9 @@ void cop__worker_park_without_sched(struct cop__worker *w) {
         cop__futex_wait(&w->wake, 0, -1);
 }
 
-struct cop__worker *cop__workers_all(void) { return workers.all; }
+struct cop__worker *cop__workers_all(void) {
+    return workers.all;
+}
 
 /* Ends the workers. One that is stuck in a step that never returns is left behind: false. */
 bool cop__workers_stop(void) {

@@ -57,8 +57,7 @@ static void list_push(struct cop__sched *s, struct cop__list *list, cop_ctx *p) 
 static void push_tail(struct cop__sched *s, cop_ctx *p) {
     uint32_t head = __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
     uint32_t tail = s->tail;
-    if (tail - head < COP__RING
-        && __atomic_load_n(&s->overflow.count, __ATOMIC_RELAXED) == 0) {
+    if (tail - head < COP__RING && __atomic_load_n(&s->overflow.count, __ATOMIC_RELAXED) == 0) {
         __atomic_store_n(&s->ring[tail % COP__RING], p, __ATOMIC_RELAXED);
         __atomic_store_n(&s->tail, tail + 1, __ATOMIC_RELEASE);
         return;
@@ -332,7 +331,8 @@ static bool spin(struct cop__sched *s) {
     int64_t start = cop__now_ns(), now = start;
     bool found = false;
     __atomic_fetch_add(&cop__node.spinning, 1, __ATOMIC_RELAXED);
-    while (!found && now - start < SPIN_NS && !__atomic_load_n(&cop__node.stopping, __ATOMIC_RELAXED)) {
+    while (!found && now - start < SPIN_NS
+           && !__atomic_load_n(&cop__node.stopping, __ATOMIC_RELAXED)) {
         for (int i = 0; i < 16 && !found; i++) {
             cop__cpu_relax();
             found = __atomic_load_n(&s->remote, __ATOMIC_RELAXED) != NULL;
@@ -368,8 +368,7 @@ void cop__worker_idle(struct cop__worker *w) {
     if (cop__node.sim) {
         /* Nothing can run: time passes at once, up to the next deadline. */
         int64_t next = cop__wheel_next_ms(s->wheel);
-        if (next != INT64_MAX
-            && __atomic_load_n(&s->remote, __ATOMIC_SEQ_CST) == NULL) {
+        if (next != INT64_MAX && __atomic_load_n(&s->remote, __ATOMIC_SEQ_CST) == NULL) {
             if (next * 1000000 > cop__node.sim_now_ns)
                 __atomic_store_n(&cop__node.sim_now_ns, next * 1000000, __ATOMIC_RELAXED);
             cop__wheel_run(s->wheel, cop__now_ms());
@@ -401,8 +400,8 @@ static struct cop__sched *sched_new(int index) {
     s->urgent[1].tail = &s->urgent[1].head;
     s->low.tail = &s->low.head;
     s->wheel = cop__wheel_new(cop__now_ms());
-    cop__random_init(s->random, cop__node.sim ? cop__random_next(cop__node.sim_random)
-                                              : cop__random_seed());
+    cop__random_init(s->random,
+                     cop__node.sim ? cop__random_next(cop__node.sim_random) : cop__random_seed());
     return s;
 }
 

@@ -223,8 +223,8 @@ static void handle_unlink(cop_ctx *p, struct cop__env *env) {
 
 static void send_demonitor(cop_ctx *p, const struct cop__rel *rel) {
     if (rel->other != 0)
-        cop__deliver(cop__worker_self(), cop__env_new(SIG_DEMONITOR, (cop_term){ rel->other }, p->pid,
-                                             (cop_term){ rel->key }));
+        cop__deliver(cop__worker_self(), cop__env_new(SIG_DEMONITOR, (cop_term){ rel->other },
+                                                      p->pid, (cop_term){ rel->key }));
 }
 
 /* A message that came by an alias: does it still stand? */
@@ -369,8 +369,7 @@ static void tell_relations(cop_ctx *p, cop_term reason) {
     for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;) {
         if (rel->kind != REL_LINK)
             continue;
-        struct cop__env *env =
-            cop__env_new(SIG_LINK_EXIT, (cop_term){ rel->key }, p->pid, exit);
+        struct cop__env *env = cop__env_new(SIG_LINK_EXIT, (cop_term){ rel->key }, p->pid, exit);
         env->id = rel->mine != 0 ? rel->mine : rel->theirs;
         env->flag = rel->mine != 0 ? COP__ID_MINE : 0;
         cop__deliver(cop__worker_self(), env);

@@ -110,8 +110,8 @@ struct cop__stack *cop__stack_take(struct cop__sched *sched, size_t size) {
 static void pool_give(struct cop__stack *stack) {
     bool discard = pool.free_count >= POOL_HIGH_WATER;
     if (discard) /* the page with the struct stays */
-        cop__vm_discard(stack->low, ((uintptr_t)stack & ~(cop__vm_page_size() - 1))
-                                        - (uintptr_t)stack->low);
+        cop__vm_discard(stack->low,
+                        ((uintptr_t)stack & ~(cop__vm_page_size() - 1)) - (uintptr_t)stack->low);
     stack->next = pool.free;
     pool.free = stack;
     pool.free_count++;

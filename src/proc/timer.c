@@ -419,10 +419,10 @@ int64_t cop_process_read_timer(cop_ctx *ctx, cop_ref timer) {
     struct shard *s = shard_of(timer.t.w);
     cop__lock(&s->lock);
     struct public_timer *t = *shard_find(s, timer.t.w);
-    int64_t left = t != NULL && __atomic_load_n(&t->timer.wheel, __ATOMIC_ACQUIRE) != NULL
-                           && !dest_is_gone(t)
-                       ? ms_left(t)
-                       : -1;
+    int64_t left =
+        t != NULL && __atomic_load_n(&t->timer.wheel, __ATOMIC_ACQUIRE) != NULL && !dest_is_gone(t)
+            ? ms_left(t)
+            : -1;
     cop__unlock(&s->lock);
     cop__leave(ctx);
     return left;

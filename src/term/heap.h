@@ -18,8 +18,8 @@
  */
 struct cop__block {
     struct cop__block *next;
-    uint64_t *end;  /* one past the last word */
-    uint64_t *top;  /* words up to here are used (maintained when another block becomes current) */
+    uint64_t *end; /* one past the last word */
+    uint64_t *top; /* words up to here are used (maintained when another block becomes current) */
     uint64_t words[];
 };
 
@@ -34,24 +34,24 @@ struct cop__offbox {
 struct cop__fragment {
     struct cop__fragment *next;
     struct cop__offbox *offheap;
-    uint32_t words;     /* size of the body */
-    uint32_t offset;    /* from the start of the malloc'ed block to this struct, for free */
+    uint32_t words;  /* size of the body */
+    uint32_t offset; /* from the start of the malloc'ed block to this struct, for free */
     uint64_t body[];
 };
 
 struct cop__heap {
-    uint64_t *hp, *hend;               /* where the next box goes; end of the current young block */
-    uint64_t *lent, *lent_end;         /* the lent region, NULL when none */
-    struct cop__block *young;          /* malloc'ed young blocks, current first */
-    struct cop__fragment *fragments;   /* adopted messages */
+    uint64_t *hp, *hend;             /* where the next box goes; end of the current young block */
+    uint64_t *lent, *lent_end;       /* the lent region, NULL when none */
+    struct cop__block *young;        /* malloc'ed young blocks, current first */
+    struct cop__fragment *fragments; /* adopted messages */
     struct cop__offbox *young_off, *old_off;
-    struct cop__block *old;            /* current first */
-    uint32_t young_words;              /* in malloc'ed young blocks and fragments */
-    uint32_t old_words;                /* in old blocks */
-    uint32_t old_live;                 /* words that the last full collection kept */
-    uint32_t since_full;               /* minor collections since then */
+    struct cop__block *old; /* current first */
+    uint32_t young_words;   /* in malloc'ed young blocks and fragments */
+    uint32_t old_words;     /* in old blocks */
+    uint32_t old_live;      /* words that the last full collection kept */
+    uint32_t since_full;    /* minor collections since then */
     uint32_t fullsweep_after;
-    uint32_t young_off_bytes;          /* bytes of shared binaries reached from young boxes */
+    uint32_t young_off_bytes; /* bytes of shared binaries reached from young boxes */
 };
 
 struct cop__roots {

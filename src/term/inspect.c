@@ -83,7 +83,8 @@ static bool put_quoted(struct printer *p, const uint8_t *at, const uint8_t *end,
         char escape = escape_of(code);
         if (code == 0x7f)
             escape = 'd';
-        if (code == (uint32_t)quote || code == '\\' || (code == '#' && at + 1 < end && at[1] == '{'))
+        if (code == (uint32_t)quote || code == '\\'
+            || (code == '#' && at + 1 < end && at[1] == '{'))
             put(p, "\\");
         if (escape != 0) {
             char text[2] = { '\\', escape };
@@ -121,10 +122,10 @@ static bool is_identifier(const char *name, size_t size) {
 
 static bool is_operator(const char *name) {
     static const char *const operators[] = {
-        "!",   "!=",  "!==", "%",   "%{}", "&",   "&&",  "&&&", "*",   "**",  "+",   "++",  "+++",
-        "-",   "--",  "---", "->",  "..",  "..//", "...", "/",  "<",   "<-",  "<<<", "<<>>", "<<~",
-        "<=",  "<>",  "<|>", "<~",  "<~>", "=",   "==",  "===", "=~",  ">",   ">=",  ">>>", "@",
-        "^",   "^^^", "{}",  "|",   "|>",  "||",  "|||", "~>",  "~>>", "~~~", ".",
+        "!",  "!=",  "!==", "%",  "%{}", "&",    "&&",  "&&&", "*",   "**",  "+",   "++",   "+++",
+        "-",  "--",  "---", "->", "..",  "..//", "...", "/",   "<",   "<-",  "<<<", "<<>>", "<<~",
+        "<=", "<>",  "<|>", "<~", "<~>", "=",    "==",  "===", "=~",  ">",   ">=",  ">>>",  "@",
+        "^",  "^^^", "{}",  "|",  "|>",  "||",   "|||", "~>",  "~>>", "~~~", ".",
     };
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
         if (strcmp(name, operators[i]) == 0)
@@ -214,12 +215,11 @@ static void put_float(struct printer *p, double d) {
     exponent = atoi(at + 1);
     int place = exponent + 1, length = (int)n; /* the value is 0.digits times 10^place */
     char shown[8];
-    int exponent_cost =
-        snprintf(shown, sizeof shown, "%d", place - 1) + 1 + (length == 1 ? 2 : 1);
+    int exponent_cost = snprintf(shown, sizeof shown, "%d", place - 1) + 1 + (length == 1 ? 2 : 1);
     bool plain = d < 9007199254740992.0
-                 && (place < 0          ? 2 - place <= exponent_cost
-                     : place >= length  ? place - length + 2 <= exponent_cost
-                                        : true);
+                 && (place < 0         ? 2 - place <= exponent_cost
+                     : place >= length ? place - length + 2 <= exponent_cost
+                                       : true);
     if (!plain) {
         put_bytes(p, digits, 1);
         put(p, ".");
@@ -422,8 +422,8 @@ static bool is_hidden(cop_term key, bool is_struct, cop_term value) {
 static void put_map(struct printer *p, cop_term t, int64_t limit) {
     cop_term key, value, name = COP_NONE;
     bool all_keys = true;
-    bool is_struct = !p->opts->structs_as_maps
-                     && cop_map_get(t, cop_as("__struct__").t, &name) && cop_is_atom(name);
+    bool is_struct = !p->opts->structs_as_maps && cop_map_get(t, cop_as("__struct__").t, &name)
+                     && cop_is_atom(name);
     cop_map_iter it = cop_map_first(t);
     while (cop_map_next(&it, &key, &value))
         all_keys = all_keys && is_key(key);

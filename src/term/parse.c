@@ -41,8 +41,7 @@ static char peek_at(const struct reader *r, size_t n) {
 }
 
 static void skip_space(struct reader *r) {
-    while (r->at < r->end
-           && (*r->at == ' ' || *r->at == '\t' || *r->at == '\n' || *r->at == '\r'))
+    while (r->at < r->end && (*r->at == ' ' || *r->at == '\t' || *r->at == '\n' || *r->at == '\r'))
         r->at++;
 }
 
@@ -80,10 +79,10 @@ static void text_put(struct text *t, const void *bytes, size_t n) {
 }
 
 static int hex_digit(char c) {
-    return is_digit(c)             ? c - '0'
+    return is_digit(c)            ? c - '0'
            : c >= 'a' && c <= 'f' ? c - 'a' + 10
            : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                   : -1;
+                                  : -1;
 }
 
 /* {h...} or exactly `digits` digits. */
@@ -194,7 +193,8 @@ static bool read_number(struct reader *r, cop_term *out) {
             is_float = true;
         else if ((c == 'e' || c == 'E') && is_float
                  && (is_digit(peek_at(r, 1))
-                     || ((peek_at(r, 1) == '-' || peek_at(r, 1) == '+') && is_digit(peek_at(r, 2))))) {
+                     || ((peek_at(r, 1) == '-' || peek_at(r, 1) == '+')
+                         && is_digit(peek_at(r, 2))))) {
             text_put(&t, r->at, 2);
             r->at++;
             continue;
@@ -598,8 +598,7 @@ static bool read_term(struct reader *r, cop_term *out) {
     return ok;
 }
 
-bool cop_parse(cop_ctx *ctx, const char *text, size_t size, cop_term *out,
-               cop_parse_error *error) {
+bool cop_parse(cop_ctx *ctx, const char *text, size_t size, cop_term *out, cop_parse_error *error) {
     struct reader r = { .ctx = ctx, .start = text, .at = text, .end = text + size };
     cop__worklist_init(&r.stack);
     skip_space(&r);

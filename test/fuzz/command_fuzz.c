@@ -16,7 +16,8 @@ static int64_t first_line(cop_bytes reply, size_t *at) {
     const uint8_t *end = *at < reply.size ? memchr(reply.data + *at, '\r', reply.size - *at) : NULL;
     if (end == NULL || end + 1 == reply.data + reply.size || end[1] != '\n')
         abort();
-    cop_bytes digits = { .data = reply.data + *at + 1, .size = (size_t)(end - reply.data) - *at - 1 };
+    cop_bytes digits = { .data = reply.data + *at + 1,
+                         .size = (size_t)(end - reply.data) - *at - 1 };
     int64_t n = 0;
     uint8_t type = reply.data[*at];
     if (strchr(":$*", type) != NULL && !integer_parse(digits, &n))
@@ -59,7 +60,8 @@ static void check_reply(const struct command *command, cop_bytes reply) {
         abort();
 }
 
-static void run(struct job *job, const struct command *command, const cop_bytes *argv, size_t argc) {
+static void run(struct job *job, const struct command *command, const cop_bytes *argv,
+                size_t argc) {
     struct buffer request = { 0 };
     struct batch_item item;
     size_t done = 0;
@@ -91,7 +93,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const struct resp_limits limits = { .max_bulk = 4096 };
     struct resp resp;
     struct buffer out = { 0 };
-    struct job job = { .store = store_new(), .out = &out, .now_ms = 1000, .shards = 3, .shard = 1,
+    struct job job = { .store = store_new(),
+                       .out = &out,
+                       .now_ms = 1000,
+                       .shards = 3,
+                       .shard = 1,
                        .max_value = 4096 };
     resp_init(&resp, &limits);
     resp_feed(&resp, data, size);

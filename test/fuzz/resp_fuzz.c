@@ -10,8 +10,9 @@
 #include <string.h>
 
 static void read_all(struct buffer *seen, const uint8_t *bytes, size_t size, size_t piece) {
-    static const struct resp_limits limits = { .max_line = 64, .max_bulk = 256, .max_args = 64,
-                                               .max_command = 1 << 20 };
+    static const struct resp_limits limits = {
+        .max_line = 64, .max_bulk = 256, .max_args = 64, .max_command = 1 << 20
+    };
     struct resp resp;
     resp_init(&resp, &limits);
     enum resp_status status = RESP_MORE;

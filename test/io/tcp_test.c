@@ -18,8 +18,8 @@ static cop_port listen_on(cop_ctx *ctx, const cop_tcp_opts *opts) {
 static struct pair connect_pair(cop_ctx *ctx, const cop_tcp_opts *opts) {
     struct pair p = { .listener = listen_on(ctx, opts) };
     cop_tcp_opts passive = { .active = COP_TCP_PASSIVE };
-    cop_tcp_result r = cop_gen_tcp_connect(ctx, "127.0.0.1", cop_inet_port(ctx, p.listener),
-                                           &passive, 5000);
+    cop_tcp_result r =
+        cop_gen_tcp_connect(ctx, "127.0.0.1", cop_inet_port(ctx, p.listener), &passive, 5000);
     EXPECT(r.ok);
     p.client = r.port;
     r = cop_gen_tcp_accept(ctx, p.listener, 5000);
@@ -30,7 +30,8 @@ static struct pair connect_pair(cop_ctx *ctx, const cop_tcp_opts *opts) {
 
 TEST(what_one_end_sends_the_other_receives, .real_time = true) {
     struct pair p = connect_pair(ctx, NULL);
-    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.client, cop_list(ctx, "he", cop_list(ctx, 'l', "lo"))), ":ok");
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.client, cop_list(ctx, "he", cop_list(ctx, 'l', "lo"))),
+                ":ok");
     EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.server, 5, 5000), "{:ok, \"hello\"}");
     EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.server, cop_of(ctx, "back")), ":ok");
     EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.client, 0, 5000), "{:ok, \"back\"}");

@@ -123,7 +123,8 @@ TEST_HOST(wrong_counts_end_the_connection) {
 }
 
 TEST_HOST(what_stood_before_a_protocol_error_is_served) {
-    expect_read("PING\r\n*1\r\n$1\r\na\r\n*x\r\n", "PING;a;ERR Protocol error: invalid multibulk length");
+    expect_read("PING\r\n*1\r\n$1\r\na\r\n*x\r\n",
+                "PING;a;ERR Protocol error: invalid multibulk length");
 }
 
 TEST_HOST(the_byte_behind_a_carriage_return_is_not_looked_at) {
@@ -134,7 +135,8 @@ TEST_HOST(long_lines_end_the_connection) {
     const struct resp_limits limits = { .max_line = 8 };
     expect_read_limited("PINGPING\r\n", 10, "ERR Protocol error: too big inline request", &limits);
     expect_read_limited("PINGPIN\n", 8, "PINGPIN;", &limits);
-    expect_read_limited("*000000000", 10, "ERR Protocol error: too big mbulk count string", &limits);
+    expect_read_limited("*000000000", 10, "ERR Protocol error: too big mbulk count string",
+                        &limits);
     expect_read_limited("*1\r\n$00000000", 13, "ERR Protocol error: too big bulk count string",
                         &limits);
 }
@@ -173,12 +175,12 @@ TEST_HOST(integers_are_read_as_redis_reads_them) {
         bool ok;
         int64_t n;
     } cases[] = {
-        { "0", true, 0 },     { "-1", true, -1 },    { "9223372036854775807", true, INT64_MAX },
-        { "-0", false, 0 },   { "+1", false, 0 },    { "-9223372036854775808", true, INT64_MIN },
-        { "01", false, 0 },   { "", false, 0 },      { "9223372036854775808", false, 0 },
-        { "-", false, 0 },    { " 1", false, 0 },    { "-9223372036854775809", false, 0 },
-        { "1 ", false, 0 },   { "1x", false, 0 },    { "18446744073709551616", false, 0 },
-        { "-01", false, 0 },  { "12", true, 12 },    { "99999999999999999999", false, 0 },
+        { "0", true, 0 },    { "-1", true, -1 }, { "9223372036854775807", true, INT64_MAX },
+        { "-0", false, 0 },  { "+1", false, 0 }, { "-9223372036854775808", true, INT64_MIN },
+        { "01", false, 0 },  { "", false, 0 },   { "9223372036854775808", false, 0 },
+        { "-", false, 0 },   { " 1", false, 0 }, { "-9223372036854775809", false, 0 },
+        { "1 ", false, 0 },  { "1x", false, 0 }, { "18446744073709551616", false, 0 },
+        { "-01", false, 0 }, { "12", true, 12 }, { "99999999999999999999", false, 0 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t n = 0;

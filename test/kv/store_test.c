@@ -106,8 +106,8 @@ TEST_HOST(appending_keeps_the_rest) {
     char expected[200] = { 0 };
     for (int i = 0; i < 100; i++) {
         strcat(expected, i % 2 ? "x" : "y");
-        size_t size = store_append(store, bytes("a"), store_hash(bytes("a")), 0,
-                                   bytes(i % 2 ? "x" : "y"));
+        size_t size =
+            store_append(store, bytes("a"), store_hash(bytes("a")), 0, bytes(i % 2 ? "x" : "y"));
         EXPECT_INT(size, i + 1);
     }
     EXPECT(is(store, "a", 0, expected));

@@ -75,7 +75,8 @@ static void registers_survive(void) {
     for (uint64_t seed = 1; seed < 1000; seed++) {
         double sum;
         uint64_t x = mix(seed, &sum);
-        good = good && x == ((seed) ^ (2 * seed) ^ (3 * seed) ^ (4 * seed) ^ (5 * seed) ^ (6 * seed));
+        good =
+            good && x == ((seed) ^ (2 * seed) ^ (3 * seed) ^ (4 * seed) ^ (5 * seed) ^ (6 * seed));
         good = good && sum == (double)(7 * seed) + (double)(8 * seed) + (double)(9 * seed);
     }
     ok(good, "registers, floating ones too, survive a switch");

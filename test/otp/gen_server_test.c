@@ -152,10 +152,10 @@ TEST(GS_001_start_link_call_cast_stop) {
 
 TEST(GS_005_a_name_that_is_taken) {
     test_trap_exit(ctx);
-    cop_started a = cop_gen_server_start_link(ctx, &srv, COP_INT(1),
-                                              &(cop_start_opts){ .name = cop_a(one) });
-    cop_started b = cop_gen_server_start_link(ctx, &srv, COP_INT(2),
-                                              &(cop_start_opts){ .name = cop_a(one) });
+    cop_started a =
+        cop_gen_server_start_link(ctx, &srv, COP_INT(1), &(cop_start_opts){ .name = cop_a(one) });
+    cop_started b =
+        cop_gen_server_start_link(ctx, &srv, COP_INT(2), &(cop_start_opts){ .name = cop_a(one) });
     EXPECT(b.is == COP_ERROR);
     EXPECT_SAME(ctx, b.reason, cop_tuple(ctx, cop_a(already_started), a.pid));
     EXPECT_TERM(ctx, cop_gen_server_call(ctx, cop_a(one), cop_a(get), 0), "1");
@@ -225,7 +225,8 @@ TEST(GS_030_what_a_call_may_return) {
     EXPECT_TERM(ctx, cop_gen_server_call(ctx, p, cop_tuple(ctx, cop_a(timeout), 10), 0), ":ok");
     ASSERT_RECEIVE(ctx, "{:info, :timeout}");
     EXPECT_TERM(ctx, cop_gen_server_call(ctx, p, cop_a(hibernate), 0), ":ok");
-    EXPECT_TERM(ctx, cop_gen_server_call(ctx, p, cop_tuple(ctx, cop_a(continue), cop_a(c)), 0), ":ok");
+    EXPECT_TERM(ctx, cop_gen_server_call(ctx, p, cop_tuple(ctx, cop_a(continue), cop_a(c)), 0),
+                ":ok");
     ASSERT_RECEIVE(ctx, "{:info, :queued}");
     EXPECT_TERM(ctx, test_flush(ctx), "[continue: :c]");
 }

@@ -78,8 +78,8 @@ static void start_logger(cop_ctx *ctx) {
 }
 
 static void crash_by_call(cop_ctx *ctx, cop_atom request) {
-    cop_started s = cop_gen_server_start(
-        ctx, &srv, COP_NONE, &(cop_start_opts){ .name = cop_as("Elixir.Srv") });
+    cop_started s = cop_gen_server_start(ctx, &srv, COP_NONE,
+                                         &(cop_start_opts){ .name = cop_as("Elixir.Srv") });
     EXPECT(s.is == COP_STARTED);
     EXPECT(!cop_gen_server_try_call(ctx, s.pid, request, 0).ok);
 }

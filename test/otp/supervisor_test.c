@@ -12,10 +12,9 @@ static cop_next child_call(cop_ctx *ctx, void *state, cop_term request, cop_from
     return cop_reply(ctx, cop_a(ok));
 }
 
-static const cop_gen_server child_server = { .name = "Child",
-                                             .state_size = 8,
-                                             .init = child_init,
-                                             .handle_call = child_call };
+static const cop_gen_server child_server = {
+    .name = "Child", .state_size = 8, .init = child_init, .handle_call = child_call
+};
 
 static cop_started child_start(cop_ctx *ctx, cop_term arg) {
     cop_atom name;
@@ -26,9 +25,7 @@ static cop_started child_start(cop_ctx *ctx, cop_term arg) {
 }
 
 static cop_started fails(cop_ctx *ctx, cop_term arg) { return cop_started_error(cop_a(no_way).t); }
-static cop_started ignores(cop_ctx *ctx, cop_term arg) {
-    return (cop_started){ .is = COP_IGNORE };
-}
+static cop_started ignores(cop_ctx *ctx, cop_term arg) { return (cop_started){ .is = COP_IGNORE }; }
 
 static const cop_child_spec abc[] = {
     { .id = "a", .start = child_start },

@@ -199,7 +199,9 @@ TEST(try_catches_exits_errors_and_throws) {
 /* ---- what a process owns ------------------------------------------------------------------------ */
 
 static int released;
-static void count_release(void *object) { __atomic_fetch_add(&released, *(int *)object, __ATOMIC_SEQ_CST); }
+static void count_release(void *object) {
+    __atomic_fetch_add(&released, *(int *)object, __ATOMIC_SEQ_CST);
+}
 static void count_deferred(cop_ctx *ctx, void *arg) {
     cop_send(ctx, *(cop_pid *)arg, cop_a(deferred));
 }

@@ -226,8 +226,7 @@ static void link_in_line(cop_ctx *ctx, cop_term left) {
 
 TEST(a_hundred_thousand_linked_in_a_line_die_by_one_exit, .timeout_s = 120) {
     int64_t n = scaled(100000), before = (int64_t)cop_node_process_count();
-    cop_spawned first = cop_spawn_monitor(ctx, link_in_line,
-                                          cop_tuple(ctx, n, cop_self(ctx)));
+    cop_spawned first = cop_spawn_monitor(ctx, link_in_line, cop_tuple(ctx, n, cop_self(ctx)));
     ASSERT_RECEIVE_IN(ctx, ":all_there", 60000);
     EXPECT((int64_t)cop_node_process_count() > before + n);
     cop_process_exit(ctx, first.pid, cop_a(enough).t);

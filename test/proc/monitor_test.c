@@ -85,8 +85,8 @@ TEST(PR_046_demonitor_info_and_flush) {
 }
 
 TEST(PR_048_flush_finds_a_tagged_down_message) {
-    cop_ref ref = cop_process_monitor_opts(ctx, test_dead_pid(ctx),
-                                           &(cop_monitor_opts){ .tag = cop_a(t).t });
+    cop_ref ref =
+        cop_process_monitor_opts(ctx, test_dead_pid(ctx), &(cop_monitor_opts){ .tag = cop_a(t).t });
     cop_yield(ctx);
     EXPECT(cop_process_demonitor(ctx, ref, COP_DEMONITOR_FLUSH));
     EXPECT_TERM(ctx, test_flush(ctx), "[]");
@@ -139,8 +139,8 @@ TEST(PR_053_a_demonitor_alias_ends_with_the_monitor) {
 
 TEST(PR_054_reply_demonitor_ends_with_the_first_reply) {
     cop_pid p = waiting(ctx);
-    cop_ref ref = cop_process_monitor_opts(
-        ctx, p, &(cop_monitor_opts){ .alias = COP_ALIAS_REPLY_DEMONITOR });
+    cop_ref ref =
+        cop_process_monitor_opts(ctx, p, &(cop_monitor_opts){ .alias = COP_ALIAS_REPLY_DEMONITOR });
     cop_send(ctx, ref, 1);
     cop_send(ctx, ref, 2);
     EXPECT_TERM(ctx, test_flush(ctx), "[1]");

@@ -128,10 +128,9 @@ TEST(run_queues_lose_nobody_under_stealing, .timeout_s = 120, .schedulers = 4) {
     for (int i = 0; i < n; i++)
         COP_SCOPE(ctx) {
             cop_process_spawn(ctx, yielding, cop_tuple(ctx, cop_self(ctx), 50),
-                              &(cop_spawn_opts){ .priority = i % 7 == 0 ? COP_PRIORITY_LOW
-                                                             : i % 11 == 0
-                                                                 ? COP_PRIORITY_HIGH
-                                                                 : COP_PRIORITY_NORMAL });
+                              &(cop_spawn_opts){ .priority = i % 7 == 0    ? COP_PRIORITY_LOW
+                                                             : i % 11 == 0 ? COP_PRIORITY_HIGH
+                                                                           : COP_PRIORITY_NORMAL });
         }
     for (int i = 0; i < n; i++)
         COP_SCOPE(ctx) { ASSERT_RECEIVE_IN(ctx, ":done", 100000); }
@@ -143,7 +142,8 @@ static void set_and_cancel(cop_ctx *ctx, cop_term arg) {
     EXPECT(cop_match_tuple(arg, &top, &n));
     for (int64_t i = 0; i < n; i++)
         COP_SCOPE(ctx) {
-            cop_ref timer = cop_process_send_after(ctx, cop_self(ctx), i, (int64_t)(cop_random_u64(ctx) % 20));
+            cop_ref timer =
+                cop_process_send_after(ctx, cop_self(ctx), i, (int64_t)(cop_random_u64(ctx) % 20));
             if (i % 2 == 0) {
                 if (i % 64 == 0)
                     cop_process_sleep(ctx, 1);

@@ -63,7 +63,8 @@ TEST_TERM(the_order_is_erlangs) {
     for (size_t i = 0; i < COUNT(sorted); i++)
         for (size_t k = 0; k < COUNT(sorted); k++) {
             int order = cop_compare(terms[i], terms[k]);
-            int expected = sorted[i].group < sorted[k].group ? -1 : sorted[i].group > sorted[k].group;
+            int expected =
+                sorted[i].group < sorted[k].group ? -1 : sorted[i].group > sorted[k].group;
             test_note("%s and %s", sorted[i].text, sorted[k].text);
             EXPECT_INT(order < 0 ? -1 : order > 0, expected);
             EXPECT_INT(cop_eq(terms[i], terms[k]), expected == 0);
@@ -86,9 +87,10 @@ TEST_TERM(what_is_no_term_is_refused_with_its_place) {
     static const struct {
         const char *text;
         size_t offset;
-    } bad[] = { { "", 0 },         { "{:ok, ", 6 }, { "[1, 2", 5 },     { "%{a: }", 5 }, { "foo", 0 },
-                { "\"open", 5 },   { "{1 2}", 3 },  { "1 2", 2 },       { "#PID<1>", 0 }, { "<<300", 5 },
-                { ":", 1 },        { "0x", 2 },     { "%{1 -> 2}", 4 }, { "[1 | 2, 3]", 6 } };
+    } bad[] = { { "", 0 },          { "{:ok, ", 6 },    { "[1, 2", 5 }, { "%{a: }", 5 },
+                { "foo", 0 },       { "\"open", 5 },    { "{1 2}", 3 }, { "1 2", 2 },
+                { "#PID<1>", 0 },   { "<<300", 5 },     { ":", 1 },     { "0x", 2 },
+                { "%{1 -> 2}", 4 }, { "[1 | 2, 3]", 6 } };
     for (size_t i = 0; i < COUNT(bad); i++) {
         cop_term t;
         cop_parse_error error = { 0 };
