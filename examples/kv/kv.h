@@ -27,6 +27,7 @@ enum { KV_MAX_SHARDS = 64 };
 struct kv_config {
     int port;
     unsigned shards;
+    unsigned schedulers; /* 0: what the environment says */
     unsigned max_clients;
     int64_t watchdog_ms;
     struct resp_limits limits;

@@ -76,6 +76,7 @@ static void parse_arguments(int argc, char **argv) {
     static const struct option options[] = {
         { "port", required_argument, NULL, 'p' },
         { "shards", required_argument, NULL, 's' },
+        { "schedulers", required_argument, NULL, 'n' },
         { "max-bulk", required_argument, NULL, 'b' },
         { "max-clients", required_argument, NULL, 'c' },
         { "watchdog-ms", required_argument, NULL, 'w' },
@@ -87,6 +88,8 @@ static void parse_arguments(int argc, char **argv) {
             kv_config.port = (int)number(optarg, 0, 65535);
         } else if (option == 's') {
             kv_config.shards = (unsigned)number(optarg, 1, KV_MAX_SHARDS);
+        } else if (option == 'n') {
+            kv_config.schedulers = (unsigned)number(optarg, 1, 1024);
         } else if (option == 'b') {
             kv_config.limits.max_bulk = (size_t)number(optarg, 1, 512 << 20);
         } else if (option == 'c') {
@@ -111,10 +114,11 @@ static void setup(void) {
         abort();
     store_seed(seed);
     command_setup();
-    if (kv_config.shards == 0) {
-        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (kv_config.shards == 0)
         kv_config.shards = cores < 2 ? 2 : cores > KV_MAX_SHARDS ? KV_MAX_SHARDS : (unsigned)cores;
-    }
+    if (kv_config.schedulers == 0 && getenv("COP_SCHEDULERS") == NULL)
+        kv_config.schedulers = cores > 2 ? (unsigned)cores - 1 : 1;
     if (kv_config.limits.max_bulk == 0)
         kv_config.limits.max_bulk = 64 << 20;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -127,7 +131,8 @@ static void setup(void) {
 int main(int argc, char **argv) {
     parse_arguments(argc, argv);
     setup();
-    const cop_node_opts opts = { .max_processes = 2 * (size_t)kv_config.max_clients + 4096 };
+    const cop_node_opts opts = { .schedulers = (int)kv_config.schedulers,
+                                 .max_processes = 2 * (size_t)kv_config.max_clients + 4096 };
     int status = cop_run(&opts, kv_main);
     if (status < 0)
         fprintf(stderr, "kv: %s\n", cop_strerror(status));

@@ -343,6 +343,10 @@ bool cop_get_resource(cop_term t, const cop_resource_type *type, void **object);
 /* A C function with one captured term, as a value; called through cop_fun_call. */
 typedef cop_term (*cop_fun_body)(cop_ctx *ctx, cop_term env, size_t argc, const cop_term *argv);
 cop_term cop_fun(cop_ctx *ctx, cop_fun_body body, size_t arity, cop_term env);
+/* A function by its name, &Module.function/arity: a value that prints, compares, hashes and travels like
+   Erlang's. Calling it raises {:undef, fun}: no module of a C program exports functions. */
+cop_term cop_fun_export(cop_ctx *ctx, cop_atom module, cop_atom function, size_t arity);
+bool cop_get_fun_export(cop_term fun, cop_atom *module, cop_atom *function, size_t *arity);
 /* Calls it; a wrong number of arguments raises {:badarity, {fun, args}}. */
 cop_term cop_fun_call_n(cop_ctx *ctx, cop_term fun, size_t argc, const cop_term *argv);
 int64_t cop_fun_arity(cop_term fun); /* -1 if none */

@@ -33,6 +33,7 @@ static cop_kind kind_of_box(enum cop__box kind) {
     case BOX_RESOURCE:
         return COP_KIND_RESOURCE;
     case BOX_FUN:
+    case BOX_EXPORT:
         return COP_KIND_FUN;
     case BOX_EXT_PID:
         return COP_KIND_PID;
@@ -81,7 +82,7 @@ bool cop_is_ref(cop_term t) {
 bool cop_is_port(cop_term t) { return cop__is_port_word(t) || cop__is_kind(t, BOX_EXT_PORT); }
 bool cop_is_tuple(cop_term t) { return cop__is_kind(t, BOX_TUPLE); }
 bool cop_is_map(cop_term t) { return cop__is_kind(t, BOX_MAP) || cop__is_kind(t, BOX_HAMT); }
-bool cop_is_fun(cop_term t) { return cop__is_kind(t, BOX_FUN); }
+bool cop_is_fun(cop_term t) { return cop__is_kind(t, BOX_FUN) || cop__is_kind(t, BOX_EXPORT); }
 bool cop_is_resource(cop_term t) { return cop__is_kind(t, BOX_RESOURCE); }
 bool cop_is_proper_list(cop_term t) { return cop_list_length(t) >= 0; }
 

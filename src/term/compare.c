@@ -208,6 +208,15 @@ static int compare_maps(struct walk *walk, cop_term a, cop_term b, bool exact) {
 
 static int compare_funs(struct walk *walk, cop_term a, cop_term b, bool exact) {
     uint64_t *x = cop__box(a), *y = cop__box(b);
+    bool export_a = cop__is_kind(a, BOX_EXPORT), export_b = cop__is_kind(b, BOX_EXPORT);
+    if (export_a != export_b)
+        return export_a ? 1 : -1;
+    if (export_a) {
+        int order = compare_atoms((cop_term){ x[1] }, (cop_term){ y[1] });
+        if (order == 0)
+            order = compare_atoms((cop_term){ x[2] }, (cop_term){ y[2] });
+        return order != 0 ? order : x[3] < y[3] ? -1 : x[3] > y[3];
+    }
     if (x[1] != y[1])
         return x[1] < y[1] ? -1 : 1;
     if (x[2] != y[2])

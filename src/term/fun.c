@@ -14,12 +14,39 @@ cop_term cop_fun(cop_ctx *ctx, cop_fun_body body, size_t arity, cop_term env) {
     return cop__box_term(box);
 }
 
-int64_t cop_fun_arity(cop_term fun) { return cop_is_fun(fun) ? (int64_t)cop__box(fun)[2] : -1; }
+cop_term cop_fun_export(cop_ctx *ctx, cop_atom module, cop_atom function, size_t arity) {
+    if (arity > 255)
+        cop__raise(ctx, cop_a(badarg).t);
+    uint64_t *box = cop__heap_alloc(cop__heap_of(ctx), 4);
+    box[0] = cop__header(BOX_EXPORT, 3);
+    box[1] = module.t.w;
+    box[2] = function.t.w;
+    box[3] = arity;
+    return cop__box_term(box);
+}
+
+bool cop_get_fun_export(cop_term fun, cop_atom *module, cop_atom *function, size_t *arity) {
+    if (!cop__is_kind(fun, BOX_EXPORT))
+        return false;
+    uint64_t *box = cop__box(fun);
+    module->t.w = box[1];
+    function->t.w = box[2];
+    *arity = (size_t)box[3];
+    return true;
+}
+
+int64_t cop_fun_arity(cop_term fun) {
+    if (cop__is_kind(fun, BOX_EXPORT))
+        return (int64_t)cop__box(fun)[3];
+    return cop__is_kind(fun, BOX_FUN) ? (int64_t)cop__box(fun)[2] : -1;
+}
 
 cop_term cop_fun_call_n(cop_ctx *ctx, cop_term fun, size_t argc, const cop_term *argv) {
     if (!cop_is_fun(fun))
         cop__raise(ctx, cop_tuple(ctx, cop_a(badfun), fun));
     uint64_t *box = cop__box(fun);
+    if (cop__is_kind(fun, BOX_EXPORT)) /* no module exports C functions by name */
+        cop__raise(ctx, cop_tuple(ctx, cop_a(undef), fun));
     if (box[2] != argc)
         cop__raise(
             ctx, cop_tuple(ctx, cop_a(badarity), cop_tuple(ctx, fun, cop_list_n(ctx, argc, argv))));

@@ -215,6 +215,11 @@ static void hash_box(struct walk *w, cop_term t) {
     case BOX_RESOURCE:
         w->hash = hash_one((uint32_t)box[size > 2 ? 3 : 2], HCONST(7), w->hash);
         return;
+    case BOX_EXPORT:
+        w->hash = hash_two((uint32_t)box[3], cop__atom_hash((cop_atom){ { box[1] } }), HCONST(1),
+                           w->hash);
+        w->hash = hash_one(cop__atom_hash((cop_atom){ { box[2] } }), HCONST(14), w->hash);
+        return;
     case BOX_FUN: /* a C function has no counterpart: its own, stable while the program runs */
         w->hash = hash_two((uint32_t)box[1], (uint32_t)(box[1] >> 32), HCONST(8), w->hash);
         cop__worklist_push(&w->list, (cop_term){ box[3] });

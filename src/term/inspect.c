@@ -500,6 +500,16 @@ static void put_term(struct printer *p, cop_term t, int64_t limit) {
         put_address(p, t);
         return;
     case COP_KIND_FUN:
+        if (cop__is_kind(t, BOX_EXPORT)) {
+            size_t size;
+            const char *name = cop_atom_name((cop_atom){ { cop__box(t)[2] } }, &size);
+            put(p, "&");
+            put_atom(p, (cop_term){ cop__box(t)[1] });
+            put(p, ".");
+            put_atom_text(p, name, size);
+            put_number(p, "/%llu", cop__box(t)[3]);
+            return;
+        }
         put_number(p, "#Function<%llx", cop__box(t)[1]);
         put_number(p, "/%llu>", cop__box(t)[2]);
         return;

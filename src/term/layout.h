@@ -25,6 +25,7 @@
  *     SHARED     next (offheap list), struct cop__shared *, offset, bytes << 3 | bits of the last
  *     RESOURCE   next, struct cop__resource *
  *     FUN        body, arity (raw), env
+ *     EXPORT     module, function (atoms), arity (raw): a function by its name
  *     EXT_PID, EXT_PORT, EXT_REF   node (an atom), creation (raw), numbers (raw)
  */
 enum cop__box {
@@ -43,6 +44,7 @@ enum cop__box {
     BOX_EXT_PID,
     BOX_EXT_PORT,
     BOX_EXT_REF,
+    BOX_EXPORT,
 };
 
 enum { COP__MAP_FLAT_MAX = 32, COP__BINARY_INLINE_MAX = 64, COP__MAX_ATOMS = 1 << 20 };

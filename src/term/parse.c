@@ -103,8 +103,9 @@ static bool read_hex(struct reader *r, int digits, uint32_t *out) {
 static bool read_escape(struct reader *r, struct text *t) {
     static const char letters[] = "abdefnrstv0";
     static const char values[] = "\a\b\x7f\x1b\f\n\r \t\v\0";
-    char c = peek(r);
-    r->at++;
+    if (r->at >= r->end)
+        return fail(r, "a character after the backslash");
+    char c = *r->at++;
     const char *found = c == '\0' ? NULL : strchr(letters, c);
     uint32_t code;
     if (found != NULL) {
@@ -121,8 +122,6 @@ static bool read_escape(struct reader *r, struct text *t) {
         text_put(t, utf8, n);
         return true;
     }
-    if (r->at > r->end)
-        return fail(r, "a character after the backslash");
     text_put(t, &c, 1); /* any other stands for itself */
     return true;
 }
@@ -326,8 +325,9 @@ static bool read_key(struct reader *r, cop_term *out, bool *is_key) {
     size_t n = word_length(r);
     if (n == 0 && peek(r) != ':' && peek(r) != '%' && peek(r) != '{' && peek(r) != '<')
         n = operator_length(r);
-    if (n == 0 || r->at + n >= r->end || r->at[n] != ':'
-        || (r->at + n + 1 < r->end && r->at[n + 1] == ':'))
+    /* The colon of a key is followed by space; any other begins an atom or belongs to one. */
+    if (n == 0 || r->at + n + 1 >= r->end || r->at[n] != ':'
+        || (r->at[n + 1] != ' ' && r->at[n + 1] != '\n'))
         return true;
     *is_key = true;
     bool ok = make_atom(r, r->at, n, out);
@@ -463,7 +463,7 @@ static bool read_bytes(struct reader *r, cop_term *out) {
                 ok = read_number(r, &s) && cop_get_i64(s, &size) && size >= 1 && size <= 8
                      && take(r, ")");
             }
-            uint8_t byte = (uint8_t)((uint64_t)n << (8 - (size & 15)));
+            uint8_t byte = ok ? (uint8_t)((uint64_t)n << (8 - size)) : 0;
             bits = (unsigned)size & 7;
             text_put(&t, &byte, 1);
         } else {
@@ -547,8 +547,10 @@ static bool read_character(struct reader *r, cop_term *out) {
         r->at++;
         struct text t = { cop__malloc(8), 0, 8 };
         bool ok = read_escape(r, &t);
+        if (ok && cop__utf8_next((uint8_t *)t.bytes, (uint8_t *)t.bytes + t.size, &code) != t.size)
+            code = (uint8_t)t.bytes[0]; /* a byte by its number */
         if (ok)
-            *out = COP_INT((uint8_t)t.bytes[0]);
+            *out = COP_INT(code);
         cop__free(t.bytes);
         return ok;
     }
@@ -557,6 +559,18 @@ static bool read_character(struct reader *r, cop_term *out) {
         return fail(r, "a character");
     r->at += n;
     *out = COP_INT(code);
+    return true;
+}
+
+/* After the &: Module.function/arity. */
+static bool read_export(struct reader *r, cop_term *out) {
+    cop_term module, function, arity;
+    int64_t n;
+    bool ok = take(r, ":") ? read_atom(r, &module) : is_upper(peek(r)) && read_word(r, &module);
+    if (!ok || !take(r, ".") || !read_atom(r, &function) || !take(r, "/") || !is_digit(peek(r))
+        || !read_number(r, &arity) || !cop_get_i64(arity, &n) || n > 255)
+        return fail(r, "Module.function/arity");
+    *out = cop_fun_export(r->ctx, (cop_atom){ module }, (cop_atom){ function }, (size_t)n);
     return true;
 }
 
@@ -572,6 +586,8 @@ static bool read_any(struct reader *r, cop_term *out) {
         return read_charlist(r, '"', out);
     if (take(r, "?"))
         return read_character(r, out);
+    if (take(r, "&"))
+        return read_export(r, out);
     if (take(r, ":"))
         return read_atom(r, out);
     if (take(r, "["))

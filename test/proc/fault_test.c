@@ -20,6 +20,13 @@ static void wild_write(cop_ctx *ctx, cop_term arg) {
 static void noncanonical_write(cop_ctx *ctx, cop_term arg) {
     *(volatile int *)(uintptr_t)(UINT64_C(0xdead000000000000) + (uint64_t)zero) = 1;
 }
+/* A store that wants 16-byte alignment, to an address that has none. */
+static void misaligned_write(cop_ctx *ctx, cop_term arg) {
+    typedef int four __attribute__((vector_size(16)));
+    static char bytes[64];
+    char *volatile at = bytes + 1;
+    *(volatile four *)(void *)at = (four){ zero, 1, 2, 3 };
+}
 static void read_only_write(cop_ctx *ctx, cop_term arg) {
     char *text = (char *)(uintptr_t) "a literal";
     *(volatile char *)text = 'b';
@@ -106,6 +113,9 @@ static const struct {
     { null_read, "{{:sigsegv, 0}, _}" },
     { wild_write, "{{:sigsegv, 0x123456789000}, _}" },
     { noncanonical_write, "{{:sigsegv, _}, _}" },
+#ifdef __x86_64__
+    { misaligned_write, "{{:sigsegv, _}, _}" },
+#endif
     { read_only_write, "{{:sigsegv, _}, _}" },
     { null_call, "{{:sigsegv, 0}, _}" },
     { wild_call, "{{:sigsegv, 16}, _}" },
@@ -139,6 +149,22 @@ TEST(every_kind_of_fault_ends_its_process_only) {
     EXPECT(cop_process_is_alive(ctx, neighbour));
     while (cop_node_process_count() > before + 1)
         cop_yield(ctx);
+}
+
+static void all_kinds(cop_ctx *ctx, cop_term arg) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        cop_spawn_monitor(ctx, kinds[i].entry, COP_NONE);
+        ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, _}");
+    }
+    cop_node_shutdown(ctx, 0);
+}
+
+/* Under AddressSanitizer what is still allocated at the end fails this test. */
+TEST_HOST(faults_leave_nothing_behind) {
+    EXPECT_INT(cop_node_start(&(cop_node_opts){ .schedulers = 2 }), 0);
+    cop_node_spawn(all_kinds);
+    EXPECT_INT(cop_node_wait(), 0);
+    EXPECT_INT(cop_node_stop(), 0);
 }
 
 TEST(a_thousand_faults_of_each_kind_in_a_row, .timeout_s = 120) {

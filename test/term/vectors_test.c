@@ -55,6 +55,21 @@ TEST_TERM(structs_and_exceptions_print_by_their_names) {
     EXPECT_STR(text, "%{__exception__: true, __struct__: RuntimeError, message: \"boom\"}");
 }
 
+TEST_TERM(functions_by_name) { /* observed: erlang:phash2/1, lists:sort/1 on OTP 25 */
+    cop_term map = read(ctx, "&:lists.map/2"), bar = read(ctx, "&Foo.bar/1");
+    EXPECT_INT(cop_phash2(map), 34981515);
+    EXPECT_INT(cop_phash2(bar), 130567232);
+    EXPECT_INT(cop_phash2(read(ctx, "&:erlang.+/2")), 30008331);
+    EXPECT_INT(cop_phash2(read(ctx, "{&:lists.map/2, 1}")), 112685042);
+    EXPECT(cop_compare(read(ctx, "&:a.b/0"), read(ctx, "&:a.b/1")) < 0);
+    EXPECT(cop_compare(read(ctx, "&:lists.map/1"), map) < 0);
+    EXPECT(cop_same(read(ctx, "&:lists.map/2"), map) && !cop_same(bar, map));
+    char text[100];
+    cop_inspect_to(text, sizeof text, read(ctx, "[&Foo.\"a b\"/2, ?\\u{20ac}]"), NULL);
+    EXPECT_STR(text, "[&Foo.\"a b\"/2, 8364]");
+    EXPECT_ERROR(ctx, "{:undef, _}") { cop_fun_call(ctx, map, 1, 2); }
+}
+
 TEST_TERM(the_order_is_erlangs) {
     EXPECT_INT(COUNT(sorted), 60);
     cop_term terms[COUNT(sorted)];
