@@ -29,9 +29,9 @@ RUNS = int(os.environ.get("BENCH_RUNS", "5"))
 TIMEOUT_S = 180
 
 SPEED = ["spawn", "pingpong", "ring", "call.1", "call.8", "call.1000", "fanin.cast", "fanin.send"]
-MEMORY = ["memory.gen_server", "memory.raw", "memory.waiting"]
+MEMORY = ["memory.gen_server", "memory.raw", "memory.callback"]
 # In Erlang a process waits in one way only, so these two have one peer.
-PEER_OF = {"memory.waiting": "memory.raw"}
+PEER_OF = {"memory.callback": "memory.raw"}
 PRINTED_ONLY = ["latency.hog"]
 HIGHER_IS_BETTER = {"messages/s"}
 

@@ -35,8 +35,8 @@ void bench_call_1000(cop_ctx *ctx);
 void bench_fanin_cast(cop_ctx *ctx);
 void bench_fanin_send(cop_ctx *ctx);
 void bench_memory_gen_server(cop_ctx *ctx);
+void bench_memory_callback(cop_ctx *ctx);
 void bench_memory_raw(cop_ctx *ctx);
-void bench_memory_waiting(cop_ctx *ctx);
 void bench_latency_hog(cop_ctx *ctx);
 
 /* main.c */

@@ -24,8 +24,8 @@ static const struct workload workloads[] = {
     { "fanin.cast", bench_fanin_cast },
     { "fanin.send", bench_fanin_send },
     { "memory.gen_server", bench_memory_gen_server },
+    { "memory.callback", bench_memory_callback },
     { "memory.raw", bench_memory_raw },
-    { "memory.waiting", bench_memory_waiting },
     { "latency.hog", bench_latency_hog },
 };
 

@@ -3,8 +3,8 @@
  * memory.*: resident bytes per process, a million of them, idle, after half a second of rest.
  *
  *   memory.gen_server   started with gen_server (calls.c), a term and an integer of state
- *   memory.raw          no behaviour: a callback process that waits for its first message
- *   memory.waiting      waits in the middle of a function, in cop_receive, with its C stack
+ *   memory.callback     no behaviour: a callback process that waits for its first message
+ *   memory.raw          waits in the middle of a function, in cop_receive, with its C stack
  * The peer of the last two is the same: in Erlang there is one kind of waiting.
  */
 #include "bench.h"
@@ -41,9 +41,9 @@ static const cop_callbacks idle_callbacks = { .name = "idle", .message = ignore_
 
 static void idle_start(cop_ctx *ctx, cop_term arg) { cop_become(ctx, &idle_callbacks, NULL); }
 
-static void start_raw(cop_ctx *ctx) { cop_spawn(ctx, idle_start, COP_NIL); }
+static void start_callback(cop_ctx *ctx) { cop_spawn(ctx, idle_start, COP_NIL); }
 
-void bench_memory_raw(cop_ctx *ctx) { bench_memory(ctx, "memory.raw", start_raw); }
+void bench_memory_callback(cop_ctx *ctx) { bench_memory(ctx, "memory.callback", start_callback); }
 
 static void wait_start(cop_ctx *ctx, cop_term arg) {
     cop_term message;
@@ -52,4 +52,4 @@ static void wait_start(cop_ctx *ctx, cop_term arg) {
 
 static void start_waiting(cop_ctx *ctx) { cop_spawn(ctx, wait_start, COP_NIL); }
 
-void bench_memory_waiting(cop_ctx *ctx) { bench_memory(ctx, "memory.waiting", start_waiting); }
+void bench_memory_raw(cop_ctx *ctx) { bench_memory(ctx, "memory.raw", start_waiting); }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Batches: plain writing and reading of the two binaries. Reading checks every size against what is there,
- * so a mistake of the writer becomes the end of the batch, never a read beyond it.
+ * Batches: plain writing and reading of the two binaries. Reading checks every size against what is
+ * there, so a mistake of the writer becomes the end of the batch, never a read beyond it.
  */
 #include "batch.h"
 

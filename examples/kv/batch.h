@@ -10,9 +10,9 @@
  *     request   command u32, argc u32, hash u64, argc times (size u32, bytes) ; next command ...
  *     reply     bytes of the request that were done u64 ; size u64, bytes ; next reply ...
  *
- * Both ends are this program, so numbers are in its own byte order. A shard that has replied much answers
- * before it is through; the connection sends the rest of the request again. So no memory grows with
- * the number of commands that a client sends at once.
+ * Both ends are this program, so numbers are in its own byte order. A shard that has replied much
+ * answers before it is through; the connection sends the rest of the request again. So no memory
+ * grows with the number of commands that a client sends at once.
  */
 
 enum { BATCH_MAX_ARGS = 32 };

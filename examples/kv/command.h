@@ -49,7 +49,8 @@ struct command {
     const char *name; /* in capitals */
     int arity;        /* with the name; negative: at least so many */
     enum plan plan;
-    /* Carries it out in a shard. argv is without the command's name. NULL: that is done elsewhere. */
+    /* Carries it out in a shard. argv is without the command's name. NULL: that is done elsewhere.
+       */
     void (*run)(struct job *job, const cop_bytes *argv, size_t argc);
     const char *part; /* of PLAN_EACH, PLAN_COUNT, PLAN_PAIRS: the command for one key */
     bool writes;

@@ -2,10 +2,11 @@
 /*
  * A connection: one process per client.
  *
- * It is a gen_server, so between two messages it is a struct and nothing else; thousands may be idle.
- * The listener starts it, hands it the socket, and then says so by the cast :start; from there on what
- * the client sends comes as messages, so many at most as the active count allows. A client that sends
- * faster than it is served, or that does not read, is held by TCP's own flow control.
+ * It is a gen_server, so between two messages it is a struct and nothing else; thousands may be
+ * idle. The listener starts it, hands it the socket, and then says so by the cast :start; from
+ * there on what the client sends comes as messages, so many at most as the active count allows. A
+ * client that sends faster than it is served, or that does not read, is held by TCP's own flow
+ * control.
  *
  * When the process ends, however it ends, the socket closes and its memory goes.
  */

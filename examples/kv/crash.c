@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Six ways to die. CRASH is here to be tried: each of these is what a mistake in a C program does, in
- * the process that the client named, and nothing catches it on the way.
+ * Six ways to die. CRASH is here to be tried: each of these is what a mistake in a C program does,
+ * in the process that the client named, and nothing catches it on the way.
  */
 #include <stdlib.h>
 

@@ -2,8 +2,9 @@
 /*
  * Patterns of KEYS and SCAN, as redis-server's stringmatchlen reads them.
  *
- * A star is tried with as little as possible, and with more when what follows does not fit. Only the last
- * star has to be tried again: so there is no recursion, and no pattern takes exponential time.
+ * A star is tried with as little as possible, and with more when what follows does not fit. Only
+ * the last star has to be tried again: so there is no recursion, and no pattern takes exponential
+ * time.
  */
 #include "glob.h"
 

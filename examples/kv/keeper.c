@@ -3,14 +3,15 @@
  * The keeper: holds on to the stores, so that they outlive the shards.
  *
  * A store is a resource term: freed when no process holds it. A shard holds its own, the keeper
- * holds all of them; the shard that is started in the place of a dead one takes its store from here.
- * If the keeper itself ends, the shards still hold theirs, and the new keeper asks for them.
+ * holds all of them; the shard that is started in the place of a dead one takes its store from
+ * here. If the keeper itself ends, the shards still hold theirs, and the new keeper asks for them.
  *
  *     {:take, shard}          call   {:ok, store}: the caller is that shard from now on
  *     {:put, shard, pid, store}  cast  from a shard that was asked for its store, or salvaged it
  *     {:await, shard}         call   :ok as soon as that shard is there
  *
- * The last is for connections that found nobody under a shard's name: between its end and its restart.
+ * The last is for connections that found nobody under a shard's name: between its end and its
+ * restart.
  */
 #include "kv.h"
 #include "store.h"

@@ -65,7 +65,8 @@ cop_started connections_start_link(cop_ctx *ctx, cop_term arg);
 cop_started connection_start_link(cop_ctx *ctx, cop_term port);
 cop_started listener_start_link(cop_ctx *ctx, cop_term arg);
 
-/* Crashes the calling process in earnest; `kind` as in the CRASH command, known to crash_is_known. */
+/* Crashes the calling process in earnest; `kind` as in the CRASH command, known to crash_is_known.
+   */
 void crash(cop_ctx *ctx, cop_bytes kind);
 bool crash_is_known(cop_bytes kind);
 

@@ -2,9 +2,9 @@
 /*
  * The listener: owns the listening socket, and gives every connection a process.
  *
- * The process is started by the supervisor of connections, as a temporary child: it is stopped with the
- * service and never restarted. Then the socket becomes its own, and it is told to begin.
- * A listener that is restarted listens on the port that the kernel picked for the first one.
+ * The process is started by the supervisor of connections, as a temporary child: it is stopped with
+ * the service and never restarted. Then the socket becomes its own, and it is told to begin. A
+ * listener that is restarted listens on the port that the kernel picked for the first one.
  */
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a connection answers by itself: PING, ECHO, SELECT, CLIENT, COMMAND, CONFIG, QUIT, and the text of
- * INFO. Texts are those of redis-server 7.0.15 where it has them, observed.
+ * What a connection answers by itself: PING, ECHO, SELECT, CLIENT, COMMAND, CONFIG, QUIT, and the
+ * text of INFO. Texts are those of redis-server 7.0.15 where it has them, observed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static void reply_select(cop_bytes database, struct buffer *out) {
         reply_text(out, "+OK");
 }
 
-/* ---- CLIENT ------------------------------------------------------------------------------------------ */
+/* ---- CLIENT ---------------------------------------------------------------------------------- */
 
 static void set_name(struct session *s, cop_bytes name, struct buffer *out) {
     for (size_t i = 0; i < name.size; i++)
@@ -80,7 +80,7 @@ static void reply_client(struct session *s, const cop_bytes *argv, size_t argc,
     }
 }
 
-/* ---- COMMAND ------------------------------------------------------------------------------------------ */
+/* ---- COMMAND --------------------------------------------------------------------------------- */
 
 static void describe_all(struct buffer *out) {
     reply_array(out, command_count());
@@ -117,7 +117,7 @@ static void reply_command(const cop_bytes *argv, size_t argc, struct buffer *out
     }
 }
 
-/* ---- CONFIG -------------------------------------------------------------------------------------------- */
+/* ---- CONFIG ---------------------------------------------------------------------------------- */
 
 struct setting {
     const char *name;
@@ -183,7 +183,7 @@ static void reply_config(const cop_bytes *argv, size_t argc, struct buffer *out)
     }
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 void local_reply(struct session *s, const struct command *command, const cop_bytes *argv,
                  size_t argc, struct buffer *out) {

@@ -3,9 +3,9 @@
  * kv: a key-value service that speaks RESP2, so that redis-cli and redis-benchmark are its clients.
  *
  * The main process starts the supervision tree of kv.h and then waits for the end: its own, which
- * SIGTERM and SIGINT bring about, or the tree's. The children's order is that of their needs: shards take
- * their stores from the keeper, connections call shards, the listener starts connections. They find each
- * other by name, so each may be restarted alone.
+ * SIGTERM and SIGINT bring about, or the tree's. The children's order is that of their needs:
+ * shards take their stores from the keeper, connections call shards, the listener starts
+ * connections. They find each other by name, so each may be restarted alone.
  */
 #include <getopt.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pulses: one array for the whole program, so that it does not matter when the watchdog itself is
- * restarted. A place is claimed by writing a pid where 0 was, and given back by its process's end. A
- * process that was killed in an endless loop never gets there: its place stays taken, as its stack does.
+ * restarted. A place is claimed by writing a pid where 0 was, and given back by its process's end.
+ * A process that was killed in an endless loop never gets there: its place stays taken, as its
+ * stack does.
  *
  * Time is counted in ticks of the watchdog: to note the time is then to copy a word.
  * Threads: any; a pulse is written by its process, read by the watchdog. A pulse may change hands

@@ -7,8 +7,8 @@
 
 /*
  * A process that may be asked to run away (CRASH loop, or a mistake) has a pulse: it notes when it
- * begins a piece of work and when it is through. The watchdog looks at all of them now and then, and
- * kills who has been at one piece too long. An idle process costs nothing.
+ * begins a piece of work and when it is through. The watchdog looks at all of them now and then,
+ * and kills who has been at one piece too long. An idle process costs nothing.
  */
 struct pulse {
     _Alignas(64) _Atomic uint64_t pid; /* the word of its pid; 0: nobody's */
@@ -31,8 +31,8 @@ static inline void pulse_end(struct pulse *pulse) {
     atomic_store_explicit(&pulse->since, 0, memory_order_relaxed);
 }
 
-/* Counts a tick, and calls `late` for each pulse whose work began `ticks` or more ticks ago; that pulse
-   is then left alone until its next piece of work. For the watchdog only. */
+/* Counts a tick, and calls `late` for each pulse whose work began `ticks` or more ticks ago; that
+   pulse is then left alone until its next piece of work. For the watchdog only. */
 void pulse_check(uint64_t ticks, void (*late)(void *arg, cop_pid pid), void *arg);
 
 #endif

@@ -8,10 +8,10 @@
  *     fed bytes    *3 $3 SET $1 a $1 b | *2 $3 GET $1 a | *2 $3 GE
  *                   first command        second           kept in `held` by resp_park
  *
- * What it has understood of an incomplete command stays (`missing`, `bulk`, the arguments so far), so
- * nothing is read twice however the bytes are cut. Arguments are remembered as offsets from the
- * command's first byte, because the bytes move when more come; they become pointers when the command
- * is complete.
+ * What it has understood of an incomplete command stays (`missing`, `bulk`, the arguments so far),
+ * so nothing is read twice however the bytes are cut. Arguments are remembered as offsets from the
+ * command's first byte, because the bytes move when more come; they become pointers when the
+ * command is complete.
  *
  * Invariants
  *   1. start <= next <= size; everything before `start` is done with.
@@ -114,7 +114,7 @@ static enum resp_status complete(struct resp *resp, const uint8_t *base) {
     return RESP_COMMAND;
 }
 
-/* ---- inline commands ---------------------------------------------------------------------------- */
+/* ---- inline commands ------------------------------------------------------------------------- */
 
 static bool is_space(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
 
@@ -200,7 +200,7 @@ static enum resp_status next_inline(struct resp *resp) {
     return complete(resp, resp->line.data);
 }
 
-/* ---- arrays of bulk strings ----------------------------------------------------------------------- */
+/* ---- arrays of bulk strings ------------------------------------------------------------------ */
 
 /* The line at `next`, without its type byte and end; moves on behind it. Needs the CR and one byte
    more, which is not looked at, as in Redis. */

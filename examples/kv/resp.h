@@ -5,8 +5,8 @@
 #include "buffer.h"
 
 /*
- * The reading half of RESP2: bytes in, commands out. Bytes may be cut anywhere; both forms are read,
- * arrays of bulk strings and inline commands, as redis-server 7.0 reads them.
+ * The reading half of RESP2: bytes in, commands out. Bytes may be cut anywhere; both forms are
+ * read, arrays of bulk strings and inline commands, as redis-server 7.0 reads them.
  */
 
 /* What a client may not exceed; a zero is the default in the comment. */

@@ -2,9 +2,9 @@
 /*
  * What shards do: each command on one key, or on one shard's part of all keys.
  *
- * Every function here leaves exactly one reply in job->out. Replies, error texts and limits are those of
- * redis-server 7.0.15, observed. An error changes nothing.
- * Threads: the shard's process, between store_enter and store_leave.
+ * Every function here leaves exactly one reply in job->out. Replies, error texts and limits are
+ * those of redis-server 7.0.15, observed. An error changes nothing. Threads: the shard's process,
+ * between store_enter and store_leave.
  */
 #include <string.h>
 
@@ -27,7 +27,7 @@ static void reply_found(struct job *job, bool is_there, const struct found *foun
         reply_nil(job->out);
 }
 
-/* ---- times ------------------------------------------------------------------------------------------ */
+/* ---- times ----------------------------------------------------------------------------------- */
 
 enum time_unit { SECONDS, MILLISECONDS };
 enum time_base { FROM_NOW, SINCE_1970 };
@@ -58,7 +58,7 @@ static bool parse_expiry(struct job *job, const char *command, cop_bytes text, e
     return true;
 }
 
-/* ---- SET and its kin ---------------------------------------------------------------------------------- */
+/* ---- SET and its kin ------------------------------------------------------------------------- */
 
 RUN(get) {
     struct found found;
@@ -184,7 +184,7 @@ RUN(append) {
                   (int64_t)store_append(job->store, argv[0], job->hash, job->now_ms, argv[1]));
 }
 
-/* ---- counting ------------------------------------------------------------------------------------------- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 static void add(struct job *job, cop_bytes key, int64_t by) {
     struct found found = { .expires_ms = STORE_FOREVER };
@@ -224,7 +224,7 @@ RUN(decrby) {
         add(job, argv[0], -by);
 }
 
-/* ---- time to live ----------------------------------------------------------------------------------------- */
+/* ---- time to live ---------------------------------------------------------------------------- */
 
 struct expire_options {
     bool if_none, if_some, if_later, if_sooner;
@@ -319,7 +319,7 @@ RUN(persist) {
     reply_integer(job->out, had);
 }
 
-/* ---- all of a shard's keys ------------------------------------------------------------------------------------ */
+/* ---- all of a shard's keys ------------------------------------------------------------------- */
 
 RUN(dbsize) { reply_integer(job->out, (int64_t)store_count(job->store)); }
 

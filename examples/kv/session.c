@@ -2,22 +2,22 @@
 /*
  * A session: from bytes received to bytes sent.
  *
- * All complete commands of what came in make one round. Each command becomes a step, which says how its
- * reply is put together, and pieces of work for shards. The pieces of one shard are one call:
+ * All complete commands of what came in make one round. Each command becomes a step, which says how
+ * its reply is put together, and pieces of work for shards. The pieces of one shard are one call:
  *
  *     received   MSET a 1 b 2 | PING | GET a          a, b: keys of shards 0 and 1
  *     steps      OK of 2      | "+PONG" | pass
  *     shards     0, 1                   | 0
  *     requests   shard 0: SET a 1, GET a      shard 1: SET b 2
  *
- * The calls go out together, and the answers are taken as the steps need them. So the time that a client
- * waits does not grow with the number of shards, and a pipeline of many commands costs one call for
- * each shard. Commands on one key are done in the order they came; a command over several shards is not
- * one indivisible step for other clients.
+ * The calls go out together, and the answers are taken as the steps need them. So the time that a
+ * client waits does not grow with the number of shards, and a pipeline of many commands costs one
+ * call for each shard. Commands on one key are done in the order they came; a command over several
+ * shards is not one indivisible step for other clients.
  *
- * When a shard ends while it has a request, its pieces of this round have failed: some of them may have
- * been done. When there is nobody under its name the request was not delivered, and is sent again as
- * soon as the restarted shard is there.
+ * When a shard ends while it has a request, its pieces of this round have failed: some of them may
+ * have been done. When there is nobody under its name the request was not delivered, and is sent
+ * again as soon as the restarted shard is there.
  *
  * Invariants
  *   1. Steps use the replies of a shard in the order in which its pieces were added.
@@ -66,7 +66,7 @@ void session_free(void *session) {
     free(s);
 }
 
-/* ---- sending ------------------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 static void reset(struct buffer *buffer) {
     buffer->size = 0;
@@ -88,7 +88,7 @@ static void send_out(cop_ctx *ctx, struct session *s) {
     }
 }
 
-/* ---- one shard's part -------------------------------------------------------------------------------------- */
+/* ---- one shard's part ------------------------------------------------------------------------ */
 
 static void send_request(cop_ctx *ctx, struct session *s, unsigned shard) {
     struct part *part = &s->parts[shard];
@@ -143,8 +143,8 @@ static void receive_part(cop_ctx *ctx, struct session *s, unsigned shard) {
     pulse_begin(s->pulse);
 }
 
-/* The shard answered before it was through: the rest of the request. Its replies are copied out, so that
-   the terms can go; a round may bring any number of them. */
+/* The shard answered before it was through: the rest of the request. Its replies are copied out, so
+   that the terms can go; a round may bring any number of them. */
 static void receive_rest(cop_ctx *ctx, struct session *s, unsigned shard) {
     struct part *part = &s->parts[shard];
     cop_bytes all, answer = { 0 };
@@ -177,7 +177,7 @@ static bool next_reply(cop_ctx *ctx, struct session *s, cop_bytes *reply, const 
     return !part->failed;
 }
 
-/* ---- steps to replies ------------------------------------------------------------------------------------------ */
+/* ---- steps to replies ------------------------------------------------------------------------ */
 
 static void finish_pass(cop_ctx *ctx, struct session *s) {
     cop_bytes reply;
@@ -332,7 +332,7 @@ static void run_round(cop_ctx *ctx, struct session *s) {
     }
 }
 
-/* ---- commands to steps --------------------------------------------------------------------------------------------- */
+/* ---- commands to steps ----------------------------------------------------------------------- */
 
 static void add_step(struct session *s, enum step_kind kind, size_t size) {
     struct step step = { .kind = kind, .size = size };
@@ -411,7 +411,8 @@ static void plan_scan(struct session *s, const struct command *command, const co
     add_step(s, STEP_PASS, 1);
 }
 
-/* CRASH kind [shard [key] | connection]: alone in its round, so that it takes no other command along. */
+/* CRASH kind [shard [key] | connection]: alone in its round, so that it takes no other command
+   along. */
 static void plan_crash(cop_ctx *ctx, struct session *s, const struct command *command,
                        const cop_bytes *argv, size_t argc) {
     bool here = argc > 1 && bytes_are(argv[1], "CONNECTION");
@@ -498,7 +499,7 @@ static void plan_command(cop_ctx *ctx, struct session *s, const cop_bytes *argv,
     }
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static bool round_is_full(const struct session *s) {
     if (s->shards.size >= ROUND_PIECES || s->local.size >= ROUND_BYTES)

@@ -8,8 +8,8 @@
 #include "pulse.h"
 
 /*
- * What a connection is in the middle of: the commands it has read, what shards are to do for them, the
- * replies so far. Everything but `parts` is plain memory that lives as long as the process.
+ * What a connection is in the middle of: the commands it has read, what shards are to do for them,
+ * the replies so far. Everything but `parts` is plain memory that lives as long as the process.
  */
 
 /* How the reply to one command comes about. */
@@ -59,7 +59,8 @@ struct session {
 
 struct session *session_new(cop_port port, struct pulse *pulse);
 void session_free(void *session);
-/* Serves all complete commands of what came in, and sends the replies. `closing` may be set after it. */
+/* Serves all complete commands of what came in, and sends the replies. `closing` may be set after
+   it. */
 void session_serve(cop_ctx *ctx, struct session *session, cop_bytes received);
 
 /* Replies to a command that needs no shard; may set `closing`. */

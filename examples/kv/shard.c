@@ -7,9 +7,10 @@
  *     {:run, binary}   binary: command, command, ...   see batch.h
  *     reply: binary    how much of the request was done, then size, reply, size, reply, ...
  *
- * The store is not the shard's own: it comes from the keeper and outlives the shard. A shard that starts
- * looks whether its predecessor ended in the middle of a change. If so, or if the store does not look
- * sound, what is sound in it is copied to a new one, and the old one is never touched again.
+ * The store is not the shard's own: it comes from the keeper and outlives the shard. A shard that
+ * starts looks whether its predecessor ended in the middle of a change. If so, or if the store does
+ * not look sound, what is sound in it is copied to a new one, and the old one is never touched
+ * again.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,7 @@ struct shard {
     bool sweeping;
 };
 
-/* ---- taking the store over -------------------------------------------------------------------------- */
+/* ---- taking the store over ------------------------------------------------------------------- */
 
 /* Copies what can be read. A fault at a torn place is caught here, and costs that bucket only. */
 static void salvage_all(cop_ctx *ctx, struct salvage *salvage) {
@@ -96,7 +97,7 @@ static bool take_over(cop_ctx *ctx, struct shard *self) {
     return true;
 }
 
-/* ---- the process --------------------------------------------------------------------------------------- */
+/* ---- the process ----------------------------------------------------------------------------- */
 
 static void free_buffer(void *object) {
     buffer_free(object);
@@ -248,8 +249,8 @@ cop_started shards_start_link(cop_ctx *ctx, cop_term arg) {
         children[i].start = shard_start_link;
         children[i].arg = COP_INT(i);
     }
-    /* A client may crash shards as often as it likes; this many in so short a time, and the shards are
-       all started anew, by the supervisor above. */
+    /* A client may crash shards as often as it likes; this many in so short a time, and the shards
+       are all started anew, by the supervisor above. */
     const cop_supervisor_opts opts = {
         .strategy = COP_ONE_FOR_ONE,
         .max_restarts = 100,

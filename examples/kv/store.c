@@ -2,9 +2,9 @@
 /*
  * The store: a hash table that survives its writer.
  *
- *     store ──> tables[0] ──> [bucket] ──> entry ──> entry
- *               tables[1] ──> [bucket] ──> entry        only while the table is being resized
- *               moving    ──> entry                     the one that is between the two just now
+ *     store --> tables[0] --> [bucket] --> entry --> entry
+ *               tables[1] --> [bucket] --> entry        only while the table is being resized
+ *               moving    --> entry                     the one that is between the two just now
  *
  * An entry is one block: header, key, value. Its key never changes. A new value is a new entry that
  * takes the old one's place in the chain.
@@ -21,10 +21,10 @@
  * operation it was in has happened or has not. Counts may be off then, and an entry may be reached
  * twice; that is why such a store is salvaged, not used: its entries are copied into a new one.
  *
- * The word `owner` holds the newest claim, twice, plus one while its owner uses the store. A new owner
- * takes the word when it is even. When it is odd, the last owner ended in there, or is stuck in there
- * and may wake up again: then the store is left to it. An owner that was stuck elsewhere finds a claim
- * that is not its own and stays out.
+ * The word `owner` holds the newest claim, twice, plus one while its owner uses the store. A new
+ * owner takes the word when it is even. When it is odd, the last owner ended in there, or is stuck
+ * in there and may wake up again: then the store is left to it. An owner that was stuck elsewhere
+ * finds a claim that is not its own and stays out.
  *
  * Threads: one at a time between enter and leave; enter, leave and claim from any.
  */
@@ -76,8 +76,8 @@ void STORE_STEP(void);
 #define step() ((void)0)
 #endif
 
-/* Makes an entry reachable, or an old one unreachable, after everything before and before everything
-   behind. The writer is alone; it is the compiler that must not change the order. */
+/* Makes an entry reachable, or an old one unreachable, after everything before and before
+   everything behind. The writer is alone; it is the compiler that must not change the order. */
 static inline void publish(struct entry **at, struct entry *entry) {
     step();
     __atomic_store_n(at, entry, __ATOMIC_RELEASE);
@@ -85,7 +85,7 @@ static inline void publish(struct entry **at, struct entry *entry) {
     step();
 }
 
-/* ---- hashing -------------------------------------------------------------------------------------- */
+/* ---- hashing --------------------------------------------------------------------------------- */
 
 static uint64_t hash_seed = 0x9e3779b97f4a7c15u;
 
@@ -114,7 +114,7 @@ uint64_t store_hash(cop_bytes key) {
     return fold(hash ^ hash_seed, 0x1d8e4e27c47d124fu);
 }
 
-/* ---- entries ---------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 /* Tells an entry from what is none, and from one of another place in memory. */
 static uint32_t seal_of(const struct entry *entry) {
@@ -186,7 +186,7 @@ static void count_out(struct store *store, const struct entry *entry) {
     store->bytes -= entry_size(entry);
 }
 
-/* ---- making and freeing -------------------------------------------------------------------------------- */
+/* ---- making and freeing ---------------------------------------------------------------------- */
 
 static struct table *table_new(size_t buckets) {
     struct table *table = calloc(1, sizeof *table + buckets * sizeof(struct entry *));
@@ -228,7 +228,8 @@ void store_free(struct store *store) {
 void store_clear(struct store *store) {
     struct table *old[2] = { store->tables[0], store->tables[1] };
     struct table *empty = table_new(FIRST_BUCKETS);
-    /* The one operation that a crash may leave half done: between these two stores, while resizing. */
+    /* The one operation that a crash may leave half done: between these two stores, while resizing.
+       */
     step();
     __atomic_store_n(&store->tables[1], NULL, __ATOMIC_RELEASE);
     step();
@@ -240,7 +241,7 @@ void store_clear(struct store *store) {
     table_free(old[1]);
 }
 
-/* ---- resizing -------------------------------------------------------------------------------------------- */
+/* ---- resizing -------------------------------------------------------------------------------- */
 
 /* Moves one bucket of tables[0] to tables[1]. */
 static void move_bucket(struct store *store) {
@@ -303,7 +304,7 @@ static void resize_check(struct store *store) {
     step();
 }
 
-/* ---- finding ------------------------------------------------------------------------------------------------ */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 /* Where the pointer to the entry of this key stands; NULL if there is none. */
 static struct entry **find(struct store *store, cop_bytes key, uint64_t hash) {
@@ -342,7 +343,7 @@ bool store_get(struct store *store, cop_bytes key, uint64_t hash, int64_t now_ms
     return true;
 }
 
-/* ---- writing -------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void replace(struct store *store, struct entry **at, struct entry *entry) {
     struct entry *old = *at;
@@ -423,7 +424,7 @@ size_t store_count(const struct store *store) { return store->count; }
 size_t store_count_expiring(const struct store *store) { return store->expiring; }
 size_t store_bytes(const struct store *store) { return store->bytes; }
 
-/* ---- walking ---------------------------------------------------------------------------------------------------- */
+/* ---- walking --------------------------------------------------------------------------------- */
 
 static uint64_t reverse_bits(uint64_t n) {
     n = (n >> 1 & 0x5555555555555555u) | (n & 0x5555555555555555u) << 1;
@@ -439,8 +440,9 @@ static void visit_bucket(const struct table *table, uint64_t at, store_visit vis
     }
 }
 
-/* The cursor counts with its highest bit first, as Redis's does: the buckets that a bucket is split into,
-   or joined from, are neighbours in that order, so a change of size makes nothing be missed. */
+/* The cursor counts with its highest bit first, as Redis's does: the buckets that a bucket is split
+   into, or joined from, are neighbours in that order, so a change of size makes nothing be missed.
+   */
 uint64_t store_scan(struct store *store, uint64_t cursor, store_visit visit, void *arg) {
     const struct table *small = store->tables[0], *big = store->tables[1];
     if (big != NULL && big->mask < small->mask) {
@@ -490,7 +492,7 @@ size_t store_sweep(struct store *store, int64_t now_ms, size_t buckets) {
     return freed;
 }
 
-/* ---- taking over --------------------------------------------------------------------------------------------------- */
+/* ---- taking over ----------------------------------------------------------------------------- */
 
 bool store_enter(struct store *store, uint64_t claim) {
     uint64_t expected = claim * 2;

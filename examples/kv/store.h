@@ -25,7 +25,7 @@ uint64_t store_hash(cop_bytes key);
 /* Sets the seed of the hash. Once, before the first hash. */
 void store_seed(uint64_t seed);
 
-/* ---- ownership, for any thread ------------------------------------------------------------------- */
+/* ---- ownership, for any thread --------------------------------------------------------------- */
 
 /* False when the caller's claim is not the newest: somebody else has taken the store over. */
 bool store_enter(struct store *store, uint64_t claim);
@@ -57,7 +57,7 @@ void store_salvage_skip(struct salvage *salvage);
 /* Looks whether every entry is where and what it should be. Reads everything. */
 bool store_verify(const struct store *store);
 
-/* ---- use, between enter and leave ------------------------------------------------------------------ */
+/* ---- use, between enter and leave ------------------------------------------------------------ */
 
 struct found {
     cop_bytes value;
@@ -90,8 +90,8 @@ typedef void (*store_visit)(void *arg, cop_bytes key, const struct found *found)
  * Returns: the cursor of the next call, 0 at the end. The first cursor is 0.
  */
 uint64_t store_scan(struct store *store, uint64_t cursor, store_visit visit, void *arg);
-/* Looks through at most `buckets` buckets, frees what has expired; returns how many. Goes on where the
-   last call ended. */
+/* Looks through at most `buckets` buckets, frees what has expired; returns how many. Goes on where
+   the last call ended. */
 size_t store_sweep(struct store *store, int64_t now_ms, size_t buckets);
 
 #endif

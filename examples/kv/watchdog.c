@@ -3,10 +3,10 @@
  * The watchdog: ends processes that do not come back from a piece of work.
  *
  * A process in an endless loop hinders nobody but those who wait for it: the run-time gives its
- * scheduler to another thread. But a shard that loops answers nobody, and the run-time cannot know that
- * this loop has no end. The watchdog decides so after --watchdog-ms, and kills it. From that moment it
- * is dead for everybody: its name is free, its supervisor starts another, its callers get an error.
- * Only the thread that it holds goes on turning.
+ * scheduler to another thread. But a shard that loops answers nobody, and the run-time cannot know
+ * that this loop has no end. The watchdog decides so after --watchdog-ms, and kills it. From that
+ * moment it is dead for everybody: its name is free, its supervisor starts another, its callers get
+ * an error. Only the thread that it holds goes on turning.
  */
 #include "kv.h"
 #include "pulse.h"

@@ -34,10 +34,11 @@ typedef enum cop_priority {
  *   monitor_alias          cop_alias_mode of the monitor's reference; implies monitor
  *   priority               not inherited
  *   fullsweep_after        minor collections between full ones; COP_ZERO = 0, 0 = 65535
- *   min_heap_words         initial size of the heap in words
- *   max_heap_words         the process is killed beyond it; 0 = no limit
+ *   min_heap_words         a hint for the initial size of the heap in words; at most max_heap_words
+ *   max_heap_words         a process found above it is killed (reason :killed) and a log event says so;
+ *                          looked at after each callback and in each receive; 0 = no limit
  *   max_heap_no_kill, max_heap_no_log   the map form's kill: false, error_logger: false
- *   message_queue_off_heap counted apart from the heap
+ *   message_queue_off_heap a hint; waiting messages are never counted as heap
  *   stack_size             bytes of C stack while it has frames; 0 = the node's default (64 KiB)
  *   name_hint              a C string of static life shown as {module, function, arity} in info
  */

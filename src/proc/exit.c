@@ -194,6 +194,35 @@ _Noreturn __attribute__((noinline)) void cop_raise(cop_ctx *ctx, const char *exc
                 *(uintptr_t *)__builtin_frame_address(0));
 }
 
+void cop__heap_limit(cop_ctx *p) {
+    const struct cop__extra *extra = p->extra;
+    size_t words = cop__heap_words(&p->heap);
+    if (words <= extra->max_heap_words || p->pending_exit || p->exiting)
+        return;
+    bool kill = !extra->no_kill;
+    if (!extra->no_log) {
+        cop_term text = cop_format(
+            p,
+            "Process:          #PID<0.%llu.%llu>\n"
+            "     Context:          maximum heap size reached\n"
+            "     Max Heap Size:    %zu\n"
+            "     Total Heap Size:  %zu\n"
+            "     Kill:             %s\n"
+            "     Message Queue Len: %u",
+            (unsigned long long)cop__pid_slot(p->pid), (unsigned long long)cop__pid_serial(p->pid),
+            extra->max_heap_words, words, kill ? "true" : "false", p->queue_len);
+        cop_term meta =
+            cop_map(p, cop_a(error_logger),
+                    cop_map(p, cop_a(tag), cop_a(error), cop_a(emulator), cop_bool(true)));
+        cop_log(p, COP_LEVEL_ERROR, cop_tuple(p, cop_a(string), text), meta);
+        cop__set_in_runtime(p->worker, 1);
+    }
+    if (kill) {
+        p->extra->exit_term = cop_a(killed).t;
+        p->pending_exit = true;
+    }
+}
+
 void cop__try_push(cop_ctx *ctx, struct cop__try *t) {
     t->outer = ctx->tries;
     ctx->tries = t;

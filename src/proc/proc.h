@@ -458,6 +458,12 @@ void cop__fault_init(void);
 cop_term cop__fault_reason(cop_ctx *p, struct cop__worker *w);
 cop_term cop__stacktrace(cop_ctx *p, const uintptr_t *pcs, size_t count);
 void cop__report_error(cop_ctx *p, cop_term reason);
+/* Looks at max_heap_words: above it the process is told to end, and a log event says so. */
+void cop__heap_limit(cop_ctx *p);
+static inline void cop__check_heap(cop_ctx *p) {
+    if (__builtin_expect(p->extra != NULL && p->extra->max_heap_words != 0, 0))
+        cop__heap_limit(p);
+}
 void cop__bound_push(struct cop__bound *bound, cop_ctx *p);
 void cop__run_stop_hooks(void);
 void cop__host_end(cop_ctx *p, cop_term reason);

@@ -74,6 +74,7 @@ static bool receive(cop_ctx *p, int64_t timeout_ms, const struct wanted *wanted,
         wanted->ref != 0 && p->mark_ref == wanted->ref && p->mark != NULL ? p->mark : &p->queue;
     int64_t due = timeout_ms == COP_INFINITY ? INT64_MAX : timeout_ms == 0 ? 0 : -2;
     p->woken = false;
+    cop__check_heap(p);
     for (bool in_time = true;;) {
         cop__take_in(p);
         cop__check_exit(p);

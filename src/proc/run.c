@@ -235,6 +235,7 @@ static void turn_callbacks(cop_ctx *p) {
         }
         cop__queue_remove(p, &p->queue);
         call_message(p, env);
+        cop__check_heap(p);
         cop__tidy(p, false);
         if (++n >= COP__MESSAGES || p->budget < 0) {
             struct cop__worker *w = p->worker;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzes the commands of examples/kv: the input is what a client sends. Each command that a shard carries
- * out must leave one whole reply, and a sound store; on the way it passes through a batch, as in the
- * service. Time stands still but for a millisecond a command.
+ * Fuzzes the commands of examples/kv: the input is what a client sends. Each command that a shard
+ * carries out must leave one whole reply, and a sound store; on the way it passes through a batch,
+ * as in the service. Time stands still but for a millisecond a command.
  */
 #include <stdlib.h>
 #include <string.h>

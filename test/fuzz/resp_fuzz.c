@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzes the RESP parser of examples/kv: whatever the bytes are, it reads the same commands and meets the
- * same error however they are cut, and never looks beyond what it was given. The input's first two bytes
- * say how it is cut the second time.
+ * Fuzzes the RESP parser of examples/kv: whatever the bytes are, it reads the same commands and
+ * meets the same error however they are cut, and never looks beyond what it was given. The input's
+ * first two bytes say how it is cut the second time.
  */
 #include "resp.h"
 

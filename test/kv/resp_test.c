@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The RESP parser: what it reads, however the bytes are cut. Texts: redis-server 7.0.15, observed. */
+/* The RESP parser: what it reads, however the bytes are cut. Texts: redis-server 7.0.15, observed.
+   */
 #include <coppice/test.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,8 +8,8 @@
 
 #include "resp.h"
 
-/* Feeds `size` bytes in pieces of `piece` and writes what was read: "arg|arg;" for each command, and an
-   error's text. */
+/* Feeds `size` bytes in pieces of `piece` and writes what was read: "arg|arg;" for each command,
+   and an error's text. */
 static void read_pieces(struct buffer *seen, const void *bytes, size_t size, size_t piece,
                         const struct resp_limits *limits) {
     struct resp resp;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The store: against a plain model, and against a writer that ends anywhere.
- * The store is compiled with STORE_STEP, a call between every two steps of its writing, from which these
- * tests jump away: so does a process that crashes there.
+ * The store is compiled with STORE_STEP, a call between every two steps of its writing, from which
+ * these tests jump away: so does a process that crashes there.
  */
 #include "store.h"
 
@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A writer that ends in the middle leaves the one block that it had in hand, and torn stores are never
-   freed: that is the price of taking over, and a leak checker must not mind. */
+/* A writer that ends in the middle leaves the one block that it had in hand, and torn stores are
+   never freed: that is the price of taking over, and a leak checker must not mind. */
 const char *__lsan_default_options(void);
 const char *__lsan_default_options(void) { return "detect_leaks=0"; }
 
@@ -183,7 +183,7 @@ TEST_HOST(only_the_newest_claim_may_enter) {
     store_free(store);
 }
 
-/* ---- a writer that ends anywhere ------------------------------------------------------------------ */
+/* ---- a writer that ends anywhere ------------------------------------------------------------- */
 
 enum { KEYS = 48, LONGEST = 64 };
 
@@ -288,7 +288,8 @@ static struct store *salvaged(struct store *torn, size_t *lost) {
     return salvage.into;
 }
 
-/* One operation, cut after `steps` steps; then the salvaged store must be as before it or as after it. */
+/* One operation, cut after `steps` steps; then the salvaged store must be as before it or as after
+   it. */
 static struct store *crash_in(struct store *store, struct model *before, int steps) {
     struct operation op = any_operation();
     static struct model after;

@@ -221,6 +221,29 @@ TEST(PR_113_hibernate_waits_and_goes_on_elsewhere) {
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :normal}");
 }
 
+static void grow(cop_ctx *ctx, cop_term arg) {
+    for (int i = 0; i < 1000; i++) {
+        cop_term message;
+        cop_list(ctx, i, i, i, i);
+        cop_receive(ctx, 0, &message);
+    }
+}
+
+TEST(PR_010_and_011_a_process_above_its_heap_limit_is_killed_and_logged) {
+    test_capture_log(ctx);
+    cop_spawn_opts opts = { .monitor = true, .max_heap_words = 1000 };
+    cop_process_spawn(ctx, grow, COP_NONE, &opts);
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :killed}");
+    ASSERT_RECEIVE(ctx, "{:log, :error, {:string, _}, _}");
+    opts.max_heap_no_log = true;
+    cop_process_spawn(ctx, grow, COP_NONE, &opts);
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :killed}");
+    opts.max_heap_no_kill = true;
+    cop_process_spawn(ctx, grow, COP_NONE, &opts);
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :normal}");
+    EXPECT_TERM(ctx, test_flush(ctx), "[]");
+}
+
 /* ---- callback processes ----------------------------------------------------------------------- */
 
 struct tally {
