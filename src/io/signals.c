@@ -18,6 +18,7 @@ enum { PATIENCE_MS = 30000 };
 static struct {
     cop_pid main;
     uv_signal_t term, interrupt;
+    uv_sem_t watching; /* posted when the two are started */
     int signo;
     int count;
     bool stopping; /* atomic */
@@ -64,6 +65,7 @@ static void start_watching(void *arg) {
     uv_signal_init(cop__io_loop(), &signals.interrupt);
     uv_signal_start(&signals.term, on_signal, SIGTERM);
     uv_signal_start(&signals.interrupt, on_signal, SIGINT);
+    uv_sem_post(&signals.watching);
 }
 
 int cop_os_stop_on_signals(cop_pid main) {
@@ -71,6 +73,12 @@ int cop_os_stop_on_signals(cop_pid main) {
     signals.count = 0;
     __atomic_store_n(&signals.stopping, false, __ATOMIC_RELEASE);
     signal(SIGPIPE, SIG_IGN);
+    int rc = uv_sem_init(&signals.watching, 0);
+    if (rc < 0)
+        return rc;
+    /* Whoever returns from here may be sent a signal, so it waits until they are taken. */
     cop__io_call(start_watching, NULL);
+    uv_sem_wait(&signals.watching);
+    uv_sem_destroy(&signals.watching);
     return 0;
 }

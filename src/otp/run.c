@@ -7,8 +7,18 @@
 #include <coppice/logger.h>
 #include <coppice/node.h>
 #include <coppice/os.h>
+#include <pthread.h>
 
 static cop_pid main_pid;
+static cop_entry main_entry;
+/* Held until signals are taken: a main process may tell the world that it runs, and be sent one. */
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+static void run_main(cop_ctx *ctx, cop_term arg) {
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+    main_entry(ctx, arg);
+}
 
 static void watch(cop_ctx *ctx, cop_term arg) {
     cop_term down;
@@ -28,8 +38,11 @@ int cop_run(const cop_node_opts *opts, cop_entry entry) {
         return rc;
     if (opts == NULL || !opts->no_logger)
         cop_logger_start(NULL);
-    main_pid = cop_node_spawn(entry);
+    main_entry = entry;
+    pthread_mutex_lock(&gate);
+    main_pid = cop_node_spawn(run_main);
     cop_os_stop_on_signals(main_pid);
+    pthread_mutex_unlock(&gate);
     cop_node_spawn(watch);
     int status = cop_node_wait();
     cop_node_stop();
