@@ -141,12 +141,12 @@ void cop__report_error(cop_ctx *p, cop_term reason) {
         cop_tuple(p, cop_a(format), cop_charlist(p, "Error in process ~p with exit value:~n~p~n"),
                   cop_list(p, p->pid, reason));
     cop_log(p, COP_LEVEL_ERROR, event, meta);
-    cop__set_in_runtime(p->worker, 1);
+    cop__enter(p);
 }
 
 static _Noreturn void raise_class(cop_ctx *p, cop_class class, cop_term reason, uintptr_t pc,
                                   uintptr_t fp) {
-    cop__set_in_runtime(p->worker, 1);
+    cop__enter(p);
     if (class == COP_CLASS_ERROR)
         note_frames(p, pc, fp);
     if (p->tries != NULL) {
@@ -215,7 +215,7 @@ void cop__heap_limit(cop_ctx *p) {
             cop_map(p, cop_a(error_logger),
                     cop_map(p, cop_a(tag), cop_a(error), cop_a(emulator), cop_bool(true)));
         cop_log(p, COP_LEVEL_ERROR, cop_tuple(p, cop_a(string), text), meta);
-        cop__set_in_runtime(p->worker, 1);
+        cop__enter(p);
     }
     if (kill) {
         p->extra->exit_term = cop_a(killed).t;
@@ -259,7 +259,7 @@ cop_term cop_caught_reason(cop_ctx *ctx, const cop_caught *caught) {
 }
 
 _Noreturn void cop_rethrow(cop_ctx *ctx, const cop_caught *caught) {
-    cop__set_in_runtime(ctx->worker, 1);
+    cop__enter(ctx);
     if (ctx->tries != NULL) {
         ctx->tries->caught = *caught;
         jump_to_try(ctx, TRY_PLAIN);
@@ -423,7 +423,7 @@ static void release_one(cop_ctx *p, struct cop__owned *o) {
             o->defer(p, o->object);
     }
     COP_CATCH(caught) { (void)caught; }
-    cop__set_in_runtime(p->worker, 1);
+    cop__enter(p);
 }
 
 void cop__owned_release(cop_ctx *p) {
