@@ -13,7 +13,7 @@
 static cop_port open_socket(cop_ctx *ctx) {
     int known = atomic_load(&kv_counters.bound_port);
     int wanted = known != 0 ? known : kv_config.port;
-    cop_tcp_result result = cop_gen_tcp_listen(ctx, wanted, &(cop_tcp_opts){ .backlog = 511 });
+    cop_tcp_result result = cop_gen_tcp_listen(ctx, wanted, &(cop_tcp_opts){ .backlog = 4096 });
     if (!result.ok) {
         cop_logger_write(ctx, COP_LEVEL_ERROR, "cannot listen on 127.0.0.1:%d", wanted);
         cop_proc_lib_init_fail(ctx, cop_started_error(result.reason), result.reason);

@@ -82,7 +82,7 @@ class Client:
 
 class Service:
     def __init__(self, program, *arguments):
-        self.child = subprocess.Popen([program, "--port", "0", "--watchdog-ms", "300", *arguments],
+        self.child = subprocess.Popen([program, "--port", "0", "--watchdog-ms", "1000", *arguments],
                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                       preexec_fn=die_with_parent)
         line = self.child.stdout.readline().decode()
