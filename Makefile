@@ -31,6 +31,7 @@ check: setup
 	scripts/check
 
 install: all
+	meson configure $(BUILD) -Dprefix=$(PREFIX)
 	meson install -C $(BUILD)
 
 clean:

@@ -5,6 +5,10 @@
  * The handler runs on an alternate stack (a fault may be a stack overflow) with SA_NODEFER, so it may
  * be left by a jump: no signal stays blocked, and the kernel sees by the stack pointer that the
  * alternate stack is free again. It allocates nothing and takes no lock.
+ *
+ * A signal that is not ours gets its default action back. Most faults then strike again when the
+ * handler returns, at their own place, which is what the core file should show. What does not is
+ * raised anew: a signal that somebody sent, and a breakpoint, after which the program would go on.
  */
 #include "os/fault.h"
 
@@ -15,6 +19,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "os/fiber.h"
 #include "os/vm.h"
 
 enum { ALTERNATE_STACK = 64 * 1024 };
@@ -36,17 +41,18 @@ static void read_registers(const ucontext_t *u, struct cop__fault *f) {
 #endif
 
 static void on_signal(int signo, siginfo_t *info, void *context) {
+    /* The last handler's frames may have been left by a jump; where this one begins is known. */
+    cop__fiber_abandon_frames(((const ucontext_t *)context)->uc_stack.ss_sp,
+                              (uintptr_t)__builtin_frame_address(0));
     struct cop__fault fault = { .signo = signo, .code = info->si_code, .address = info->si_addr };
     read_registers(context, &fault);
     if (installed(&fault))
         return;
-    /* Not ours: with the default action in place, a hardware fault strikes again on return; a sent
-       signal must be sent again. */
     struct sigaction standard;
     memset(&standard, 0, sizeof standard);
     standard.sa_handler = SIG_DFL;
     sigaction(signo, &standard, NULL);
-    if (info->si_code <= 0 || signo == SIGABRT)
+    if (info->si_code <= 0 || signo == SIGABRT || signo == SIGTRAP)
         raise(signo);
 }
 
@@ -69,7 +75,8 @@ void cop__fault_thread_begin(void) {
         return;
     cop__vm_guard(map, page);
     stack.ss_sp = map + page;
-    sigaltstack(&stack, NULL);
+    if (sigaltstack(&stack, NULL) != 0)
+        cop__vm_release(map, ALTERNATE_STACK + page);
 }
 
 void cop__fault_thread_end(void) {
@@ -85,8 +92,9 @@ __attribute__((no_sanitize("address", "undefined"))) size_t cop__frames_walk(
     size_t n = 0;
     if (max > 0)
         out[n++] = pc;
-    while (n < max && fp >= low && fp % sizeof(uintptr_t) == 0
-           && fp + 2 * sizeof(uintptr_t) <= high) {
+    /* fp may be any number, up to the last one: nothing is added to it. */
+    while (n < max && fp >= low && fp < high && high - fp >= 2 * sizeof(uintptr_t)
+           && fp % sizeof(uintptr_t) == 0) {
         const uintptr_t *frame = (const uintptr_t *)fp;
         if (frame[1] == 0)
             break;

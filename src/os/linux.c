@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -40,26 +41,44 @@ int cop__cpu_count(void) {
     return n > 0 ? (int)n : 1;
 }
 
-static int barrier_registered;
+/* How a barrier is made; the best way that the kernel (or a sandbox) allows. */
+static enum { BARRIER_BY_PROTECTION, BARRIER_GLOBAL, BARRIER_EXPEDITED } barrier_way;
 
 void cop__membarrier_init(void) {
-    barrier_registered =
-        syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+    long commands = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
+    if (commands < 0)
+        commands = 0;
+    if ((commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0
+        && syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0)
+        barrier_way = BARRIER_EXPEDITED;
+    else if ((commands & MEMBARRIER_CMD_GLOBAL) != 0)
+        barrier_way = BARRIER_GLOBAL;
+}
+
+/* Taking a right away from a page in use interrupts every CPU that runs this program. That is so on
+   x86-64; on aarch64 it is a broadcast without an interrupt, but every kernel there has
+   membarrier. */
+static void barrier_by_protection(void) {
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static uint32_t *page;
+    size_t size = cop__vm_page_size();
+    pthread_mutex_lock(&mutex);
+    if (page == NULL)
+        page = cop__vm_reserve(size);
+    if (page != NULL && mprotect(page, size, PROT_READ | PROT_WRITE) == 0) {
+        __atomic_fetch_add(page, 1, __ATOMIC_SEQ_CST);
+        mprotect(page, size, PROT_READ);
+    }
+    pthread_mutex_unlock(&mutex);
 }
 
 void cop__membarrier(void) {
-    if (barrier_registered && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0)
-        return;
-    /* An old kernel or a sandbox: changing a page's protection interrupts all CPUs that run us. */
-    static char *page;
-    size_t size = cop__vm_page_size();
-    if (page == NULL)
-        page = cop__vm_reserve(size);
-    if (page == NULL)
-        return;
-    mprotect(page, size, PROT_READ | PROT_WRITE);
-    __atomic_fetch_add((uint32_t *)page, 1, __ATOMIC_SEQ_CST);
-    mprotect(page, size, PROT_READ);
+    if (barrier_way == BARRIER_EXPEDITED)
+        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    else if (barrier_way == BARRIER_GLOBAL)
+        syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+    else
+        barrier_by_protection();
 }
 
 uint64_t cop__random_seed(void) {
@@ -77,10 +96,9 @@ void *cop__vm_reserve(size_t bytes) {
 
 void cop__vm_release(void *addr, size_t bytes) { munmap(addr, bytes); }
 
-void cop__vm_guard(void *addr, size_t bytes) {
+bool cop__vm_guard(void *addr, size_t bytes) {
     /* A guard that splits no mapping, where the kernel has it. */
-    if (madvise(addr, bytes, GUARD_INSTALL) != 0)
-        mprotect(addr, bytes, PROT_NONE);
+    return madvise(addr, bytes, GUARD_INSTALL) == 0 || mprotect(addr, bytes, PROT_NONE) == 0;
 }
 
 void cop__vm_discard(void *addr, size_t bytes) { madvise(addr, bytes, MADV_DONTNEED); }

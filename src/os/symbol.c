@@ -7,7 +7,11 @@
  * until it is answered. Answers are kept in a small direct-mapped cache, which most questions of a
  * program that crashes again and again at the same place are answered from.
  *
- * Invariant: `question` belongs to whoever set `busy` under the mutex.
+ * Invariants
+ *   1. `question` belongs to whoever set `busy` under the mutex; a question that was asked is
+ *      answered, also by a thread that is told to stop.
+ *   2. While `stopping` is set nobody sets `busy`; who set `stopping` clears it.
+ * A library that is loaded later is found when an address is in no module known so far.
  * Threads: any; never from a signal handler.
  */
 #include "os/symbol.h"
@@ -25,7 +29,7 @@ static struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     pthread_t thread;
-    bool started, busy, asked, answered, stop;
+    bool started, stopping, busy, asked, answered, stop;
     uintptr_t question;
     struct cop__symbol answer;
     struct {
@@ -76,19 +80,47 @@ static Dwfl *modules_open(void) {
     return dwfl;
 }
 
+static Dwfl_Module *module_at(Dwfl *dwfl, uintptr_t pc) {
+    if (dwfl == NULL)
+        return NULL;
+    Dwfl_Module *module = dwfl_addrmodule(dwfl, pc);
+    if (module != NULL)
+        return module;
+    dwfl_report_begin(dwfl);
+    if (dwfl_linux_proc_report(dwfl, getpid()) != 0 || dwfl_report_end(dwfl, NULL, NULL) != 0)
+        return NULL;
+    return dwfl_addrmodule(dwfl, pc);
+}
+
+/* libdwfl finds the unit of an address by .debug_aranges, which Clang does not write: then every
+   unit is asked whether the address is in it. */
+static const char *source_of(Dwfl_Module *module, uintptr_t pc, int *number) {
+    Dwfl_Line *known = dwfl_module_getsrc(module, pc);
+    if (known != NULL)
+        return dwfl_lineinfo(known, NULL, number, NULL, NULL, NULL);
+    Dwarf_Addr bias;
+    Dwarf_Die *unit = NULL;
+    while ((unit = dwfl_module_nextcu(module, unit, &bias)) != NULL) {
+        if (dwarf_haspc(unit, pc - bias) <= 0)
+            continue;
+        Dwarf_Line *line = dwarf_getsrc_die(unit, pc - bias);
+        if (line == NULL || dwarf_lineno(line, number) != 0)
+            return NULL;
+        return dwarf_linesrc(line, NULL, NULL);
+    }
+    return NULL;
+}
+
 static void look_up(Dwfl *dwfl, uintptr_t pc, struct cop__symbol *out) {
     memset(out, 0, sizeof *out);
-    Dwfl_Module *module = dwfl != NULL ? dwfl_addrmodule(dwfl, pc) : NULL;
+    Dwfl_Module *module = module_at(dwfl, pc);
     const char *name = module != NULL ? dwfl_module_addrname(module, pc) : NULL;
     if (name != NULL)
         copy_text(out->function, sizeof out->function, name);
-    Dwfl_Line *line = module != NULL ? dwfl_module_getsrc(module, pc) : NULL;
-    if (line != NULL) {
-        const char *file = dwfl_lineinfo(line, NULL, &out->line, NULL, NULL, NULL);
-        if (file != NULL) {
-            const char *slash = strrchr(file, '/');
-            copy_text(out->file, sizeof out->file, slash != NULL ? slash + 1 : file);
-        }
+    const char *file = module != NULL ? source_of(module, pc, &out->line) : NULL;
+    if (file != NULL) {
+        const char *slash = strrchr(file, '/');
+        copy_text(out->file, sizeof out->file, slash != NULL ? slash + 1 : file);
     }
     Dl_info info;
     if (out->function[0] == '\0' && dladdr((void *)pc, &info) != 0 && info.dli_sname != NULL)
@@ -101,8 +133,10 @@ static void *serve(void *unused) {
     (void)unused;
     Dwfl *dwfl = modules_open();
     pthread_mutex_lock(&service.mutex);
-    while (!service.stop) {
+    for (;;) {
         if (!service.asked) {
+            if (service.stop)
+                break;
             pthread_cond_wait(&service.changed, &service.mutex);
             continue;
         }
@@ -138,26 +172,30 @@ static bool service_start(void) {
     return service.started;
 }
 
+/* Under the mutex, with the thread running and nobody else asking. */
+static void ask(uintptr_t pc, size_t place) {
+    service.busy = true;
+    service.question = pc;
+    service.answered = false;
+    service.asked = true;
+    pthread_cond_broadcast(&service.changed);
+    while (!service.answered)
+        pthread_cond_wait(&service.changed, &service.mutex);
+    service.cache[place].pc = pc;
+    service.cache[place].symbol = service.answer;
+    service.busy = false;
+    pthread_cond_broadcast(&service.changed);
+}
+
 bool cop__symbol_of(uintptr_t pc, struct cop__symbol *out) {
     memset(out, 0, sizeof *out);
-    pthread_mutex_lock(&service.mutex);
-    bool ok = service_start();
     size_t place = (pc >> 2) % CACHE;
-    if (ok && service.cache[place].pc != pc) {
-        while (service.busy)
-            pthread_cond_wait(&service.changed, &service.mutex);
-        service.busy = true;
-        service.question = pc;
-        service.answered = false;
-        service.asked = true;
-        pthread_cond_broadcast(&service.changed);
-        while (!service.answered)
-            pthread_cond_wait(&service.changed, &service.mutex);
-        service.cache[place].pc = pc;
-        service.cache[place].symbol = service.answer;
-        service.busy = false;
-        pthread_cond_broadcast(&service.changed);
-    }
+    pthread_mutex_lock(&service.mutex);
+    while (service.busy || service.stopping)
+        pthread_cond_wait(&service.changed, &service.mutex);
+    bool ok = service_start();
+    if (ok && service.cache[place].pc != pc)
+        ask(pc, place);
     if (ok)
         *out = service.cache[place].symbol;
     pthread_mutex_unlock(&service.mutex);
@@ -166,16 +204,22 @@ bool cop__symbol_of(uintptr_t pc, struct cop__symbol *out) {
 
 void cop__symbol_stop(void) {
     pthread_mutex_lock(&service.mutex);
-    bool started = service.started;
-    service.stop = true;
-    pthread_cond_broadcast(&service.changed);
-    pthread_mutex_unlock(&service.mutex);
-    if (!started)
-        return;
-    pthread_join(service.thread, NULL);
-    pthread_mutex_lock(&service.mutex);
-    service.started = false;
+    while (service.stopping)
+        pthread_cond_wait(&service.changed, &service.mutex);
+    service.stopping = true;
+    while (service.busy)
+        pthread_cond_wait(&service.changed, &service.mutex);
+    if (service.started) {
+        service.stop = true;
+        pthread_cond_broadcast(&service.changed);
+        pthread_mutex_unlock(&service.mutex);
+        pthread_join(service.thread, NULL);
+        pthread_mutex_lock(&service.mutex);
+        service.started = false;
+    }
     free(service.cache);
     service.cache = NULL;
+    service.stopping = false;
+    pthread_cond_broadcast(&service.changed);
     pthread_mutex_unlock(&service.mutex);
 }

@@ -3,22 +3,13 @@
  * The context switch and the jumps, on their own: no node, no kit, so that it also runs on another
  * machine's emulator. TAP by hand.
  */
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "os/context.h"
+#include "tap.h"
 
 enum { STACK = 64 * 1024, CHAIN = 50 };
-
-static int number;
-static void ok(bool good, const char *what) {
-    printf("%s %d - %s\n", good ? "ok" : "not ok", ++number, what);
-    if (!good)
-        exit(1);
-}
 
 static cop__context here, there;
 static int visits;
