@@ -16,6 +16,8 @@
  *
  * Threads: the caches by the scheduler's worker; the pool by any, under its lock.
  */
+#include <stdio.h>
+
 #include "proc/proc.h"
 
 enum { SLAB_STACKS = 64, CACHE = 32, POOL_HIGH_WATER = 64, NURSERY_CACHE = 8 };
@@ -46,9 +48,22 @@ void cop__stacks_init(size_t default_size) {
     pool.size = page_up(default_size < least ? least : default_size);
 }
 
+/* Kernels before 6.13 split a mapping for each guard, and allow vm.max_map_count of them. Stacks
+   beyond that are used without a guard, which must not go unsaid. */
+static void guard_failed(void) {
+    static bool said;
+    if (__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+        return;
+    fputs("coppice: no guard page could be set: an overflow of this and of further stacks will not "
+          "be "
+          "caught; raise vm.max_map_count, or use a kernel from 6.13 on\n",
+          stderr);
+}
+
 static struct cop__stack *stack_cut(char *map, size_t bytes) {
     size_t page = cop__vm_page_size();
-    cop__vm_guard(map, page);
+    if (!cop__vm_guard(map, page))
+        guard_failed();
     char *top = map + bytes - sizeof(struct cop__stack);
     struct cop__stack *stack = (struct cop__stack *)((uintptr_t)top & ~(uintptr_t)63);
     stack->map = map;
