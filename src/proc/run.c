@@ -466,6 +466,8 @@ void cop__requeue(cop_ctx *p) {
 static struct {
     struct cop__lock lock;
     struct cop__worker *all, *idle;
+    struct cop__worker
+        *left; /* stuck in a step when the node ended: their threads still use them */
     int count;
 } workers;
 
@@ -553,7 +555,9 @@ bool cop__workers_stop(void) {
             && __atomic_load_n(&w->attention, __ATOMIC_RELAXED) != 0) {
             pthread_detach(w->thread);
             all = false;
-            at = &w->all_next;
+            *at = w->all_next;
+            w->all_next = workers.left;
+            workers.left = w;
             continue;
         }
         pthread_join(w->thread, NULL);
