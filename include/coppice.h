@@ -9,6 +9,7 @@
 #include <coppice/match.h>
 #include <coppice/node.h>
 #include <coppice/os.h>
+#include <coppice/pattern.h>
 #include <coppice/proc_lib.h>
 #include <coppice/process.h>
 #include <coppice/supervisor.h>

@@ -296,7 +296,7 @@ uint32_t cop_phash2_range(cop_term t, uint64_t range);
 /*
  * How to print. Zeroed is Elixir's default.
  *   limit             elements shown per collection over the whole term; 0 = 50, -1 = no limit
- *   printable_limit   bytes shown of strings; 0 = 4096, -1 = no limit
+ *   printable_limit   characters shown of strings; 0 = 4096, -1 = no limit
  *   charlists_as_lists, binaries_as_binaries, structs_as_maps   as in Inspect.Opts
  */
 typedef struct cop_inspect_opts {
@@ -311,7 +311,9 @@ typedef struct cop_inspect_opts {
 cop_term cop_inspect(cop_ctx *ctx, cop_term t, const cop_inspect_opts *opts);
 /*
  * The same into a buffer, as snprintf does: writes at most size bytes with a closing NUL, returns
- * the length of the whole text. Allocates nothing; usable on any thread while the term lives.
+ * the length of the whole text. Needs 5 KiB of stack whatever the term is. Takes memory only for
+ * what the default limit does not show: nesting beyond 50 (to 512, then "..."), large maps three
+ * deep, integers beyond 4096 bits. Usable on any thread while the term lives.
  */
 size_t cop_inspect_to(char *out, size_t size, cop_term t, const cop_inspect_opts *opts);
 
@@ -321,7 +323,7 @@ typedef struct cop_parse_error {
     const char *expected;
 } cop_parse_error;
 /*
- * Reads one term in Elixir's notation, the whole text. Atoms are made; nesting is bounded at 100.
+ * Reads one term in Elixir's notation, the whole text. Atoms are made; nesting is bounded at 512.
  * Reads all that inspect prints, pids (#PID<0.1.2>), references and ports of this node included.
  * Returns: false with *error (may be NULL) filled in
  */

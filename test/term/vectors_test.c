@@ -6,7 +6,6 @@
  */
 #include <coppice.h>
 #include <coppice/test.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,26 +113,4 @@ TEST_TERM(what_is_no_term_is_refused_with_its_place) {
         EXPECT_INT(error.offset, bad[i].offset);
         EXPECT(error.expected != NULL);
     }
-}
-
-static void *nest_on_a_small_stack(void *arg) {
-    cop_ctx *ctx = arg;
-    char text[300];
-    cop_term t;
-    memset(text, '{', 100);
-    memset(text + 100, '}', 100);
-    EXPECT(cop_parse(ctx, text, 198, &t, NULL) == false); /* not balanced */
-    EXPECT(cop_parse(ctx, text, 200, &t, NULL));
-    memset(text, '[', 101);
-    EXPECT(!cop_parse(ctx, text, 101, &t, NULL)); /* deeper than the limit */
-    return NULL;
-}
-
-TEST_TERM(nesting_is_bounded_and_fits_a_small_stack) {
-    pthread_attr_t attr;
-    pthread_t thread;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, getenv("ASAN_OPTIONS") != NULL ? 512 * 1024 : 64 * 1024);
-    EXPECT_INT(pthread_create(&thread, &attr, nest_on_a_small_stack, ctx), 0);
-    pthread_join(thread, NULL);
 }
