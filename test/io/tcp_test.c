@@ -2,7 +2,11 @@
 /* TCP ports: modes, packets, back-pressure, owners, closing. Message shapes are OTP's inet's. */
 #include <coppice.h>
 #include <coppice/test.h>
+#include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 struct pair {
     cop_port listener, client, server;
@@ -233,4 +237,27 @@ TEST_HOST(a_node_with_ports_stops_and_starts_again) {
         cop_detach(ctx);
         EXPECT_INT(cop_node_stop(), 0);
     }
+}
+
+/* A connection of the C library's, blocking; reads what is there after the other end was closed. */
+static ssize_t read_after_close(cop_ctx *ctx, bool linger_reset) {
+    cop_port listener = listen_on(ctx, &(cop_tcp_opts){ .linger_reset = linger_reset });
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons((uint16_t)cop_inet_port(ctx, listener)),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
+    cop_tcp_result r = cop_gen_tcp_accept(ctx, listener, 5000);
+    EXPECT(r.ok);
+    cop_gen_tcp_close(ctx, r.port);
+    char byte;
+    ssize_t n = read(fd, &byte, 1);
+    int error = errno;
+    close(fd);
+    return n < 0 ? -error : n;
+}
+
+TEST(linger_reset_closes_with_a_reset, .real_time = true) {
+    EXPECT_INT(read_after_close(ctx, false), 0);
+    EXPECT_INT(read_after_close(ctx, true), -ECONNRESET);
 }
