@@ -132,7 +132,9 @@ static bool wait_until(struct child *child, double deadline) {
     }
 }
 
-/* Kills what is left of the group while the child's number is still its own, then reaps it. */
+/* Kills what is left of the group while the child's number is still its own, then reaps it, and
+   those of the group whose parent it was: as their subreaper we have become it, and only a process
+   that was waited for is gone for certain. */
 static int reap(struct child *child) {
     siginfo_t info;
     int status;
@@ -142,6 +144,8 @@ static int reap(struct child *child) {
     while (waitpid(child->pid, &status, 0) < 0)
         if (errno != EINTR)
             give_up("waitpid");
+    while (waitpid(-child->pid, NULL, 0) > 0 || errno == EINTR)
+        continue;
     read_report(child);
     close(child->report);
     close(child->control);
@@ -155,6 +159,7 @@ struct kit_outcome kit_run_apart(const struct kit_run *run) {
     struct child child = { 0 };
     double start = seconds_now();
     bool late = false;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     start_child(&child, run);
     if (!wait_until(&child, start + run->timeout_s)) {
         late = true;
