@@ -46,6 +46,13 @@ static void copy_text(char *to, size_t size, const char *from) {
     to[n] = '\0';
 }
 
+/* Optimisers name their copies of a function with a suffix: name.lto_priv.0, name.constprop.1. */
+static void cut_suffix(char *name) {
+    char *dot = strchr(name, '.');
+    if (dot != NULL && dot != name)
+        *dot = '\0';
+}
+
 #ifdef COP__NO_LIBDW
 /* Where elfutils is not there: what the dynamic symbol tables know. */
 typedef void Dwfl;
@@ -61,6 +68,7 @@ static void look_up(Dwfl *dwfl, uintptr_t pc, struct cop__symbol *out) {
 }
 
 #else
+#include <dwarf.h>
 #include <elfutils/libdwfl.h>
 
 static Dwfl *modules_open(void) {
@@ -94,21 +102,62 @@ static Dwfl_Module *module_at(Dwfl *dwfl, uintptr_t pc) {
 
 /* libdwfl finds the unit of an address by .debug_aranges, which Clang does not write: then every
    unit is asked whether the address is in it. */
-static const char *source_of(Dwfl_Module *module, uintptr_t pc, int *number) {
-    Dwfl_Line *known = dwfl_module_getsrc(module, pc);
-    if (known != NULL)
-        return dwfl_lineinfo(known, NULL, number, NULL, NULL, NULL);
-    Dwarf_Addr bias;
-    Dwarf_Die *unit = NULL;
-    while ((unit = dwfl_module_nextcu(module, unit, &bias)) != NULL) {
-        if (dwarf_haspc(unit, pc - bias) <= 0)
-            continue;
-        Dwarf_Line *line = dwarf_getsrc_die(unit, pc - bias);
-        if (line == NULL || dwarf_lineno(line, number) != 0)
-            return NULL;
-        return dwarf_linesrc(line, NULL, NULL);
-    }
+static Dwarf_Die *unit_of(Dwfl_Module *module, uintptr_t pc, Dwarf_Addr *bias) {
+    Dwarf_Die *unit = dwfl_module_addrdie(module, pc, bias);
+    if (unit != NULL)
+        return unit;
+    while ((unit = dwfl_module_nextcu(module, unit, bias)) != NULL)
+        if (dwarf_haspc(unit, pc - *bias) > 0)
+            return unit;
     return NULL;
+}
+
+static int number_of(Dwarf_Die *die, unsigned name) {
+    Dwarf_Attribute attribute;
+    Dwarf_Word value;
+    return dwarf_formudata(dwarf_attr(die, name, &attribute), &value) == 0 ? (int)value : 0;
+}
+
+/* The one among the children of `parent` that has code at that address, into *child. */
+static bool child_at(Dwarf_Die *parent, Dwarf_Addr at, Dwarf_Die *child) {
+    if (dwarf_child(parent, child) != 0)
+        return false;
+    do {
+        int tag = dwarf_tag(child);
+        if ((tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine
+             || tag == DW_TAG_lexical_block)
+            && dwarf_haspc(child, at) > 0)
+            return true;
+    } while (dwarf_siblingof(child, child) == 0);
+    return false;
+}
+
+/* Was the code there put into its function from elsewhere? Then where the function calls it. */
+static const char *call_in_function(Dwarf_Die *unit, Dwarf_Addr at, int *number) {
+    Dwarf_Die die = *unit;
+    while (child_at(&die, at, &die))
+        if (dwarf_tag(&die) == DW_TAG_inlined_subroutine) {
+            Dwarf_Files *files;
+            *number = number_of(&die, DW_AT_call_line);
+            if (dwarf_getsrcfiles(unit, &files, NULL) != 0)
+                return NULL;
+            return dwarf_filesrc(files, (size_t)number_of(&die, DW_AT_call_file), NULL, NULL);
+        }
+    return NULL;
+}
+
+static const char *source_of(Dwfl_Module *module, uintptr_t pc, int *number) {
+    Dwarf_Addr bias;
+    Dwarf_Die *unit = unit_of(module, pc, &bias);
+    if (unit == NULL)
+        return NULL;
+    const char *file = call_in_function(unit, pc - bias, number);
+    if (file != NULL)
+        return file;
+    Dwarf_Line *line = dwarf_getsrc_die(unit, pc - bias);
+    if (line == NULL || dwarf_lineno(line, number) != 0)
+        return NULL;
+    return dwarf_linesrc(line, NULL, NULL);
 }
 
 static void look_up(Dwfl *dwfl, uintptr_t pc, struct cop__symbol *out) {
@@ -145,6 +194,7 @@ static void *serve(void *unused) {
         pthread_mutex_unlock(&service.mutex);
         struct cop__symbol symbol;
         look_up(dwfl, pc, &symbol);
+        cut_suffix(symbol.function);
         pthread_mutex_lock(&service.mutex);
         service.answer = symbol;
         service.answered = true;
