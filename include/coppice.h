@@ -7,6 +7,7 @@
 #include <coppice/gen_tcp.h>
 #include <coppice/logger.h>
 #include <coppice/match.h>
+#include <coppice/module.h>
 #include <coppice/node.h>
 #include <coppice/os.h>
 #include <coppice/pattern.h>

@@ -27,6 +27,8 @@ typedef enum cop_priority {
     COP_PRIORITY_MAX,
 } cop_priority;
 
+typedef enum cop_queue_policy { COP_QUEUE_DROP, COP_QUEUE_EXIT, COP_QUEUE_WAIT } cop_queue_policy;
+
 /*
  * Spawn options; zeroed is the default of each (Elixir: Process.spawn/2).
  *   link, monitor          set atomically with the creation
@@ -34,11 +36,22 @@ typedef enum cop_priority {
  *   monitor_alias          cop_alias_mode of the monitor's reference; implies monitor
  *   priority               not inherited
  *   fullsweep_after        minor collections between full ones; COP_ZERO = 0, 0 = 65535
- *   min_heap_words         a hint for the initial size of the heap in words; at most max_heap_words
+ *   min_heap_words         rounded up to the next of OTP's heap sizes; when the process needs memory it
+ *                          takes no less, and collects its old terms later; at most max_heap_words;
+ *                          0 = 233
+ *   min_bin_vheap_words    words of large binaries it may hold before they make it collect; rounded up
+ *                          likewise; 0 = 46422
  *   max_heap_words         a process found above it is killed (reason :killed) and a log event says so;
  *                          looked at after each callback and in each receive; 0 = no limit
  *   max_heap_no_kill, max_heap_no_log   the map form's kill: false, error_logger: false
- *   message_queue_off_heap a hint; waiting messages are never counted as heap
+ *   max_heap_with_shared   large binaries count too (OTP 27's include_shared_binaries)
+ *   message_queue_off_heap waiting messages are not counted as heap
+ *   max_queue_len, max_queue_bytes   beyond OTP: a bound of the mailbox; 0 = none. What happens to a
+ *   max_queue_policy       message that would exceed it: COP_QUEUE_DROP forgets it, COP_QUEUE_EXIT ends
+ *                          the receiver with :max_queue, COP_QUEUE_WAIT makes the sender wait until half
+ *                          of it was taken. System messages, exits, down messages, timers, replies
+ *                          through an alias and messages to oneself always pass
+ *   async_dist             shown by info: sends to other nodes never wait
  *   stack_size             bytes of C stack while it has frames; 0 = the node's default (64 KiB)
  *   name_hint              a C string of static life shown as {module, function, arity} in info
  */
@@ -50,10 +63,16 @@ typedef struct cop_spawn_opts {
     cop_priority priority;
     int64_t fullsweep_after;
     size_t min_heap_words;
+    size_t min_bin_vheap_words;
     size_t max_heap_words;
     bool max_heap_no_kill;
     bool max_heap_no_log;
+    bool max_heap_with_shared;
     bool message_queue_off_heap;
+    size_t max_queue_len;
+    size_t max_queue_bytes;
+    cop_queue_policy max_queue_policy;
+    bool async_dist;
     size_t stack_size;
     const char *name_hint;
 } cop_spawn_opts;
@@ -80,6 +99,33 @@ cop_spawned cop_spawn_monitor(cop_ctx *ctx, cop_entry entry, cop_term arg);
 /* The same with options; Elixir: Process.spawn/2. opts may be NULL. */
 cop_spawned cop_process_spawn(cop_ctx *ctx, cop_entry entry, cop_term arg,
                               const cop_spawn_opts *opts);
+/*
+ * Reads options from a term: the list that Process.spawn/2 takes. For options that come from
+ * outside; a C program writes the struct.
+ * Returns: false for an unknown option, a bad value or an improper list
+ */
+bool cop_spawn_opts_from_term(cop_term list, cop_spawn_opts *out);
+
+typedef enum cop_spawn_reply {
+    COP_SPAWN_REPLY_YES,
+    COP_SPAWN_REPLY_NO,
+    COP_SPAWN_REPLY_ERROR_ONLY,
+    COP_SPAWN_REPLY_SUCCESS_ONLY,
+} cop_spawn_reply;
+/*
+ * Asks for a process; the answer comes as a message. With a monitor option the monitor's reference
+ * is the request's.
+ *
+ * Elixir:  :erlang.spawn_request/2
+ * Tag:     the message's first element; COP_NONE = :spawn_reply
+ * Message: {tag, ref, :ok, pid}, or {tag, ref, :error, :badopt | :system_limit}, as `reply` says
+ * Returns: the request's reference
+ */
+cop_ref cop_spawn_request(cop_ctx *ctx, cop_entry entry, cop_term arg, const cop_spawn_opts *opts,
+                          cop_term tag, cop_spawn_reply reply);
+/* True if no answer to this request will come any more. On one's own node an answer is there at
+   once, so it cannot be prevented. Elixir: :erlang.spawn_request_abandon/1. */
+bool cop_spawn_request_abandon(cop_ctx *ctx, cop_ref request);
 
 /* The pid of the calling process; Elixir: self/0. */
 cop_pid cop_self(cop_ctx *ctx);
@@ -103,6 +149,19 @@ cop_term cop__send(cop_ctx *ctx, cop_term dest, cop_term message);
     ({                                                                \
         cop_ctx *cop__sc = (ctx);                                     \
         cop__send(cop__sc, COP_TERM(dest), cop_of(cop__sc, message)); \
+    })
+
+enum { COP_SEND_NOCONNECT = 1, COP_SEND_NOSUSPEND = 2 };
+cop_term cop__process_send(cop_ctx *ctx, cop_term dest, cop_term message, int flags);
+/*
+ * The same with options; Elixir: Process.send/3.
+ * Returns: :ok; :noconnect when COP_SEND_NOCONNECT is given and dest's node is not connected;
+ *          :nosuspend when COP_SEND_NOSUSPEND is given and the send would have to wait
+ */
+#define cop_process_send(ctx, dest, message, flags)                                    \
+    ({                                                                                 \
+        cop_ctx *cop__sc = (ctx);                                                      \
+        cop__process_send(cop__sc, COP_TERM(dest), cop_of(cop__sc, message), (flags)); \
     })
 
 /*
@@ -301,13 +360,22 @@ bool cop_process_unalias(cop_ctx *ctx, cop_ref alias);
 
 /* ---- names --------------------------------------------------------------------------------------------- */
 
-bool cop__process_register(cop_ctx *ctx, cop_term pid_or_port, cop_atom name);
-/* Gives a process or port a name. False if it is dead, has a name, or the name is taken or one of
-   nil, true, false, undefined. (Elixir: Process.register/2 raises ArgumentError there.) */
+void cop__process_register(cop_ctx *ctx, cop_term pid_or_port, cop_atom name);
+bool cop__process_try_register(cop_ctx *ctx, cop_term pid_or_port, cop_atom name);
+/*
+ * Gives a process or port of this node a name.
+ *
+ * Elixir:  Process.register/2
+ * Errors:  raises an ArgumentError that says why: it is dead or of another node, it has a name, the
+ *          name is taken, or is one of nil, true, false, undefined
+ */
 #define cop_process_register(ctx, pid_or_port, name) \
     cop__process_register((ctx), COP_TERM(pid_or_port), (name))
-/* False if nobody has the name. Elixir: Process.unregister/1. */
-bool cop_process_unregister(cop_ctx *ctx, cop_atom name);
+/* The same, with false in the place of the error. */
+#define cop_process_try_register(ctx, pid_or_port, name) \
+    cop__process_try_register((ctx), COP_TERM(pid_or_port), (name))
+/* Takes a name away; raises :badarg if nobody has it. Elixir: Process.unregister/1. */
+void cop_process_unregister(cop_ctx *ctx, cop_atom name);
 /* The pid or port of that name, or COP_NONE. Elixir: Process.whereis/1. */
 cop_term cop_process_whereis(cop_ctx *ctx, cop_atom name);
 /* All names, as a list of atoms. Elixir: Process.registered/0. */
@@ -334,12 +402,19 @@ cop_ref cop__send_after(cop_ctx *ctx, cop_term dest, cop_term message, int64_t m
         cop_ctx *cop__sc = (ctx);                                                          \
         cop__send_after(cop__sc, COP_TERM(dest), cop_of(cop__sc, message), (at_ms), true); \
     })
-/* Delivers {:timeout, ref, message}; Elixir: :erlang.start_timer/3. */
+/* Delivers {:timeout, ref, message}; Elixir: :erlang.start_timer/3; _at: at an absolute time. */
 cop_ref cop_start_timer(cop_ctx *ctx, int64_t ms, cop_term dest, cop_term message);
-/* Milliseconds left, or -1 when it fired, was cancelled or never was. Exact: after a cancel that
-   answers >= 0 the message will not come. Elixir: Process.cancel_timer/1, read_timer/1. */
+cop_ref cop_start_timer_at(cop_ctx *ctx, int64_t at_ms, cop_term dest, cop_term message);
+/* Milliseconds left, or -1 when it fired, was cancelled or never was; what is no reference raises
+   :badarg. Exact: after a cancel that answers >= 0 the message will not come. Any process may ask.
+   Elixir: Process.cancel_timer/1, read_timer/1. */
 int64_t cop_process_cancel_timer(cop_ctx *ctx, cop_ref timer);
 int64_t cop_process_read_timer(cop_ctx *ctx, cop_ref timer);
+/* Cancels without waiting; unless quiet, {:cancel_timer, timer, ms | false} comes as a message.
+   Elixir: Process.cancel_timer(timer, async: true, info: not quiet). */
+void cop_process_cancel_timer_async(cop_ctx *ctx, cop_ref timer, bool quiet);
+/* {:read_timer, timer, ms | false} comes as a message. Elixir: :erlang.read_timer/2, async. */
+void cop_process_read_timer_async(cop_ctx *ctx, cop_ref timer);
 /* The monotonic clock in ms and ns (virtual under simulation). */
 int64_t cop_monotonic_ms(cop_ctx *ctx);
 int64_t cop_monotonic_ns(cop_ctx *ctx);
@@ -353,6 +428,24 @@ uint64_t cop_random_u64(cop_ctx *ctx);
 /* Each sets a flag of the calling process and returns the old value. Elixir: Process.flag/2. */
 bool cop_process_trap_exit(cop_ctx *ctx, bool on);
 cop_priority cop_process_set_priority(cop_ctx *ctx, cop_priority priority);
+cop_term cop__process_flag(cop_ctx *ctx, cop_atom flag, cop_term value);
+/*
+ * Sets any flag by name, with values as in Elixir; returns the old value.
+ *
+ * Elixir:  Process.flag/2
+ * Flags:   trap_exit, priority, fullsweep_after, min_heap_size, min_bin_vheap_size, max_heap_size (an
+ *          integer or a map; answered with the map), message_queue_data, error_handler, save_calls,
+ *          sensitive, async_dist, monitor_nodes
+ * Errors:  :badarg for an unknown flag or a bad value
+ */
+#define cop_process_flag(ctx, flag, value)                          \
+    ({                                                              \
+        cop_ctx *cop__sc = (ctx);                                   \
+        cop__process_flag(cop__sc, (flag), cop_of(cop__sc, value)); \
+    })
+/* Another process's :save_calls, the only flag that can be set from outside; raises :badarg when the
+   process is gone. Elixir: Process.flag/3. */
+int64_t cop_process_set_save_calls(cop_ctx *ctx, cop_pid pid, int64_t count);
 
 /* The process dictionary; COP_NONE for "nothing". Elixir: Process.put/2, get/1, delete/1. */
 cop_term cop_process_put(cop_ctx *ctx, cop_term key, cop_term value);
@@ -361,26 +454,76 @@ cop_term cop_process_delete(cop_ctx *ctx, cop_term key);
 /* The whole dictionary as [{key, value}]. */
 cop_term cop_process_dictionary(cop_ctx *ctx);
 
-/* Elixir: Process.group_leader/0,2. */
+/* All keys; those with that value. Elixir: Process.get_keys/0,1. */
+cop_term cop_process_get_keys(cop_ctx *ctx);
+cop_term cop_process_get_keys_of(cop_ctx *ctx, cop_term value);
+
+void cop__process_set_label(cop_ctx *ctx, cop_term label);
+/* A label for people who look at the process: any term. Elixir: Process.set_label/1. */
+#define cop_process_set_label(ctx, label)                        \
+    ({                                                           \
+        cop_ctx *cop__sc = (ctx);                                \
+        cop__process_set_label(cop__sc, cop_of(cop__sc, label)); \
+    })
+/* A process's label; :nil when it has none or is gone. Elixir: Process.get_label/1. */
+cop_term cop_process_label(cop_ctx *ctx, cop_pid pid);
+
+/* The group leader, inherited at spawn. Elixir: Process.group_leader/0,2. Setting it raises :badarg when
+   pid is gone; the leader itself may be. */
 cop_pid cop_process_group_leader(cop_ctx *ctx);
-bool cop_process_set_group_leader(cop_ctx *ctx, cop_pid pid, cop_pid leader);
+void cop_process_set_group_leader(cop_ctx *ctx, cop_pid pid, cop_pid leader);
 /* The pid of the process that spawned the caller; COP_NONE inside for the first. */
 cop_pid cop_process_parent(cop_ctx *ctx);
 
 /* False for a pid that has ended. Signals the caller sent before take effect first.
    Elixir: Process.alive?/1. */
 bool cop_process_is_alive(cop_ctx *ctx, cop_pid pid);
+cop_term cop__process_info(cop_ctx *ctx, cop_pid pid, cop_term item);
 /*
  * One item of information, or COP_NONE when the process is gone. Elixir: Process.info/2.
- * Items: registered_name ([] when none), links, monitors, monitored_by, message_queue_len, messages,
- *        dictionary, trap_exit, priority, group_leader, status, memory (bytes), total_heap_size,
- *        heap_size, stack_size (words), reductions, current_function, initial_call, parent; an
- *        unknown one raises :badarg
+ * Item:  an atom, or {:dictionary, key}: registered_name ([] when none), current_function,
+ *        current_location, current_stacktrace, initial_call, status, message_queue_len, messages,
+ *        links, monitors, monitored_by, dictionary, trap_exit, error_handler, priority, group_leader,
+ *        total_heap_size, heap_size, stack_size, min_heap_size, min_bin_vheap_size, fullsweep_after
+ *        (words and counts), memory (bytes), reductions, garbage_collection, garbage_collection_info,
+ *        max_heap_size, message_queue_data, async_dist, parent, suspending, binary, backtrace,
+ *        catchlevel, last_calls, sequential_trace_token, trace, magic_ref, label,
+ *        max_queue
+ * Errors:  :badarg for an unknown item, also when the process is gone
  * Context: waits until the other process answers between two of its steps
  */
-cop_term cop_process_info(cop_ctx *ctx, cop_pid pid, cop_atom item);
+#define cop_process_info(ctx, pid, item) cop__process_info((ctx), (pid), COP_TERM(item))
+/* Several items, a list of them: [{item, value}, ...] in that order. Elixir: Process.info/2. */
+cop_term cop_process_info_list(cop_ctx *ctx, cop_pid pid, cop_term items);
+/* The usual items, as Process.info/1 has them; COP_NONE when the process is gone. */
+cop_term cop_process_info_all(cop_ctx *ctx, cop_pid pid);
 /* All live processes. Elixir: Process.list/0. */
 cop_term cop_process_list(cop_ctx *ctx);
+
+/*
+ * Keeps a process from running until it is resumed as often: by the caller, or by the caller's end.
+ * It goes on to queue messages, and an exit signal still ends it.
+ *
+ * Elixir:  :erlang.suspend_process/1,2
+ * Flags:   COP_UNLESS_SUSPENDING does nothing when the caller suspends it already
+ * Returns: true; false when COP_UNLESS_SUSPENDING did nothing
+ * Errors:  :badarg for the caller itself and for a process that is gone
+ * Context: waits until it is suspended
+ */
+enum { COP_UNLESS_SUSPENDING = 1 };
+bool cop_process_suspend(cop_ctx *ctx, cop_pid pid, int flags);
+/* The same without waiting; when tag is not COP_NONE, {tag, :suspended} comes as a message. */
+bool cop_process_suspend_async(cop_ctx *ctx, cop_pid pid, int flags, cop_term tag);
+/* Takes one suspend back; raises :badarg when the caller does not suspend it.
+   Elixir: :erlang.resume_process/1. */
+void cop_process_resume(cop_ctx *ctx, cop_pid pid);
+
+/* A full collection: of the caller at the end of its callback (terms on its C stack stay till then), of
+   another process as soon as it waits. False when it is gone. Elixir: :erlang.garbage_collect/1. */
+bool cop_garbage_collect(cop_ctx *ctx, cop_pid pid);
+/* Without waiting: {:garbage_collect, id, bool} comes as a message. */
+void cop_garbage_collect_async(cop_ctx *ctx, cop_pid pid, cop_term id);
+
 /* ---- memory ---------------------------------------------------------------------------------------------------- */
 
 /* malloc-like memory that belongs to the process: freed when it ends. 16-byte aligned, zeroed. */

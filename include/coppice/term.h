@@ -346,7 +346,7 @@ bool cop_get_resource(cop_term t, const cop_resource_type *type, void **object);
 typedef cop_term (*cop_fun_body)(cop_ctx *ctx, cop_term env, size_t argc, const cop_term *argv);
 cop_term cop_fun(cop_ctx *ctx, cop_fun_body body, size_t arity, cop_term env);
 /* A function by its name, &Module.function/arity: a value that prints, compares, hashes and travels like
-   Erlang's. Calling it raises {:undef, fun}: no module of a C program exports functions. */
+   Erlang's. Calling it looks the function up among the loaded modules (coppice/module.h). */
 cop_term cop_fun_export(cop_ctx *ctx, cop_atom module, cop_atom function, size_t arity);
 bool cop_get_fun_export(cop_term fun, cop_atom *module, cop_atom *function, size_t *arity);
 /* Calls it; a wrong number of arguments raises {:badarity, {fun, args}}. */

@@ -41,8 +41,9 @@ cop_pid test_idle_pid(cop_ctx *ctx) { return cop_spawn(ctx, idle, COP_NIL); }
 void test_trap_exit(cop_ctx *ctx) { cop_process_trap_exit(ctx, true); }
 
 void test_capture_log(cop_ctx *ctx) {
-    cop_process_unregister(ctx, cop_a(logger));
-    if (!cop_process_register(ctx, cop_self(ctx), cop_a(logger)))
+    if (!cop_is_none(cop_process_whereis(ctx, cop_a(logger))))
+        cop_process_unregister(ctx, cop_a(logger));
+    if (!cop_process_try_register(ctx, cop_self(ctx), cop_a(logger)))
         test_fail_at("test_capture_log", 0, "the process already has a name of its own");
 }
 

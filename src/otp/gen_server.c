@@ -409,7 +409,7 @@ static cop_term pack(cop_ctx *ctx, const cop_gen_server *module, cop_term arg,
 }
 
 static void take_name(cop_ctx *ctx, cop_atom name) {
-    if (cop_match(name.t, cop_a(nil)) || cop_process_register(ctx, cop_self(ctx), name))
+    if (cop_match(name.t, cop_a(nil)) || cop_process_try_register(ctx, cop_self(ctx), name))
         return;
     cop_term winner = cop_process_whereis(ctx, name);
     if (cop_is_none(winner))

@@ -425,7 +425,7 @@ static void logger_entry(cop_ctx *ctx, cop_term arg) {
     static const cop_callbacks callbacks = { "logger", on_message, NULL };
     struct logger *l = cop_process_state(ctx, sizeof *l);
     l->opts = next_opts;
-    if (!cop_process_register(ctx, cop_self(ctx), cop_a(logger)))
+    if (!cop_process_try_register(ctx, cop_self(ctx), cop_a(logger)))
         cop_exit(ctx, cop_a(already_started));
     cop_process_set_priority(ctx, COP_PRIORITY_HIGH);
     cop_become(ctx, &callbacks, l);

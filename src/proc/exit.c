@@ -113,6 +113,7 @@ static _Noreturn void jump_to_try(cop_ctx *p, int how) {
     struct cop__try *t = p->tries;
     t->owner = (void *)(intptr_t)how;
     p->tries = t->outer;
+    p->heap.held = 0;
     cop__leave(p);
     if (p->kind == KIND_PROCESS)
         cop__fiber_abandon_frames(p->stack->low, cop__jump_sp(t->regs));
@@ -194,35 +195,6 @@ _Noreturn __attribute__((noinline)) void cop_raise(cop_ctx *ctx, const char *exc
                 *(uintptr_t *)__builtin_frame_address(0));
 }
 
-void cop__heap_limit(cop_ctx *p) {
-    const struct cop__extra *extra = p->extra;
-    size_t words = cop__heap_words(&p->heap);
-    if (words <= extra->max_heap_words || p->pending_exit || p->exiting)
-        return;
-    bool kill = !extra->no_kill;
-    if (!extra->no_log) {
-        cop_term text = cop_format(
-            p,
-            "Process:          #PID<0.%llu.%llu>\n"
-            "     Context:          maximum heap size reached\n"
-            "     Max Heap Size:    %zu\n"
-            "     Total Heap Size:  %zu\n"
-            "     Kill:             %s\n"
-            "     Message Queue Len: %u",
-            (unsigned long long)cop__pid_slot(p->pid), (unsigned long long)cop__pid_serial(p->pid),
-            extra->max_heap_words, words, kill ? "true" : "false", p->queue_len);
-        cop_term meta =
-            cop_map(p, cop_a(error_logger),
-                    cop_map(p, cop_a(tag), cop_a(error), cop_a(emulator), cop_bool(true)));
-        cop_log(p, COP_LEVEL_ERROR, cop_tuple(p, cop_a(string), text), meta);
-        cop__enter(p);
-    }
-    if (kill) {
-        p->extra->exit_term = cop_a(killed).t;
-        p->pending_exit = true;
-    }
-}
-
 void cop__try_push(cop_ctx *ctx, struct cop__try *t) {
     t->outer = ctx->tries;
     ctx->tries = t;
@@ -272,6 +244,19 @@ _Noreturn void cop_rethrow(cop_ctx *ctx, const cop_caught *caught) {
 
 static void raise_from_terms(cop_ctx *ctx, cop_term reason) { cop__error(ctx, reason); }
 
+/* An error whose stacktrace begins with the call that could not be made. */
+static void raise_undef(cop_ctx *ctx, cop_term frame) {
+    cop__enter(ctx);
+    note_frames(ctx, (uintptr_t)__builtin_return_address(0),
+                *(uintptr_t *)__builtin_frame_address(0));
+    cop_caught caught = { .class = COP_CLASS_ERROR,
+                          .reason = cop_a(undef).t,
+                          .stacktrace = cop_cons(ctx, frame,
+                                                 cop__stacktrace(ctx, ctx->worker->fault_pcs,
+                                                                 ctx->worker->fault_depth)) };
+    cop_rethrow(ctx, &caught);
+}
+
 /* ---- faults ------------------------------------------------------------------------------------------- */
 
 static bool on_fault(const struct cop__fault *fault) {
@@ -290,6 +275,7 @@ static bool on_fault(const struct cop__fault *fault) {
     if (t != NULL) {
         t->owner = (void *)(intptr_t)TRY_FAULT;
         p->tries = t->outer;
+        p->heap.held = 0;
         cop__set_in_runtime(w, 0);
         if (p->kind == KIND_PROCESS)
             cop__fiber_abandon_frames(p->stack->low, cop__jump_sp(t->regs));
@@ -315,6 +301,7 @@ _Noreturn __attribute__((noinline)) void cop__stack_exhausted(cop_ctx *p) {
 
 void cop__fault_init(void) {
     cop__raise_hook = raise_from_terms;
+    cop__undef_hook = raise_undef;
     cop__fault_install(on_fault);
 }
 

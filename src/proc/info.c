@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking at processes: alive, info, list, and the dump for the moment when something hangs.
+ * Looking at processes: alive, info, list.
  *
  * Information about another process is a signal to it, answered between two of its steps by its own
- * runner; so it is exact, takes no lock, and comes after whatever the asker sent before.
- * The dump runs on any thread: it claims waiting processes one by one (PARKED -> 0), prints them and
- * parks them again; of running ones it prints the address only.
+ * runner; so it is exact, takes no lock, and comes after whatever the asker sent before. Answers are
+ * built on a heap of their own, from a table with a function for each item.
  */
-#include <unistd.h>
-
+#include "os/symbol.h"
 #include "proc/proc.h"
+
+/* ---- relations, messages ----------------------------------------------------------------------------- */
 
 static cop_term pids_of(cop_ctx *ctx, cop_ctx *p, enum cop__rel_kind kind) {
     cop_term list = COP_NIL;
@@ -20,7 +20,10 @@ static cop_term pids_of(cop_ctx *ctx, cop_ctx *p, enum cop__rel_kind kind) {
     return cop_list_reverse(ctx, list);
 }
 
-static cop_term monitors_of(cop_ctx *ctx, cop_ctx *p) {
+static cop_term item_links(cop_ctx *ctx, cop_ctx *p) { return pids_of(ctx, p, REL_LINK); }
+static cop_term item_monitored_by(cop_ctx *ctx, cop_ctx *p) { return pids_of(ctx, p, REL_WATCHER); }
+
+static cop_term item_monitors(cop_ctx *ctx, cop_ctx *p) {
     cop_term list = COP_NIL;
     struct cop__rel *rel;
     for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;) {
@@ -35,26 +38,149 @@ static cop_term monitors_of(cop_ctx *ctx, cop_ctx *p) {
     return cop_list_reverse(ctx, list);
 }
 
-static cop_term messages_of(cop_ctx *ctx, cop_ctx *p) {
+/* {pid, suspends that work, suspends on their way}: on one node they are on their way for no time that
+   the process could see. */
+static cop_term item_suspending(cop_ctx *ctx, cop_ctx *p) {
     cop_term list = COP_NIL;
-    for (struct cop__env *env = p->queue; env != NULL; env = env->next)
+    struct cop__rel *rel;
+    for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;)
+        if (rel->kind == REL_SUSPENDING)
+            list = cop_cons(ctx, cop_tuple(ctx, (cop_term){ rel->other }, (int64_t)rel->mine, 0),
+                            list);
+    return cop_list_reverse(ctx, list);
+}
+
+static bool is_sensitive(const cop_ctx *p) { return p->extra != NULL && p->extra->sensitive; }
+
+static cop_term item_messages(cop_ctx *ctx, cop_ctx *p) {
+    cop_term list = COP_NIL;
+    for (struct cop__env *env = is_sensitive(p) ? NULL : p->queue; env != NULL; env = env->next)
         list = cop_cons(ctx, env->term, list);
     return cop_list_reverse(ctx, list);
 }
 
+static cop_term item_message_queue_len(cop_ctx *ctx, cop_ctx *p) {
+    return cop_of(ctx, p->queue_len);
+}
+
+static cop_term item_dictionary(cop_ctx *ctx, cop_ctx *p) {
+    return cop_is_none(p->dictionary) || is_sensitive(p) ? COP_NIL
+                                                         : cop_map_to_list(ctx, p->dictionary);
+}
+
+static cop_term dictionary_key(cop_ctx *p, cop_term key) {
+    cop_term value;
+    return !is_sensitive(p) && !cop_is_none(p->dictionary)
+                   && cop_map_get(p->dictionary, key, &value)
+               ? value
+               : cop_a(undefined).t;
+}
+
+static cop_term item_label(cop_ctx *ctx, cop_ctx *p) {
+    return dictionary_key(p, cop_as("$process_label").t);
+}
+
+/* ---- memory -------------------------------------------------------------------------------------------- */
+
 static size_t memory_of(cop_ctx *p) {
     size_t bytes = sizeof *p + sizeof(struct cop__slot) + p->state_size
-                   + p->rels.cap * sizeof(struct cop__rel) + cop__heap_words(&p->heap) * 8;
+                   + p->rels.cap * sizeof(struct cop__rel) + cop__heap_words(&p->heap) * 8
+                   + cop__heap_shared_bytes(&p->heap);
     for (struct cop__env *env = p->queue; env != NULL; env = env->next)
         bytes += sizeof *env + env->frag.words * 8;
     if (p->extra != NULL)
         bytes += sizeof *p->extra + p->extra->owned_bytes;
-    if (p->has_frames)
+    if (p->life == LIFE_RAW)
         bytes += cop__vm_page_size();
     return bytes;
 }
 
-static const char *entry_name(const cop_ctx *p) {
+static size_t heap_words(const cop_ctx *p) {
+    size_t words = cop__heap_words(&p->heap);
+    return words < p->heap.min_words ? p->heap.min_words : words;
+}
+
+static cop_term item_memory(cop_ctx *ctx, cop_ctx *p) { return cop_of(ctx, memory_of(p)); }
+static cop_term item_heap_size(cop_ctx *ctx, cop_ctx *p) { return cop_of(ctx, heap_words(p)); }
+static cop_term item_total_heap_size(cop_ctx *ctx, cop_ctx *p) {
+    return cop_of(ctx, cop__total_words(p) < heap_words(p) ? heap_words(p) : cop__total_words(p));
+}
+static cop_term item_stack_size(cop_ctx *ctx, cop_ctx *p) {
+    return cop_of(ctx, p->life == LIFE_RAW ? cop__vm_page_size() / 8 : 0);
+}
+static cop_term item_min_heap_size(cop_ctx *ctx, cop_ctx *p) {
+    return cop_of(ctx, cop__min_heap_words(p));
+}
+static cop_term item_min_bin_vheap_size(cop_ctx *ctx, cop_ctx *p) {
+    return cop_of(ctx, p->extra != NULL && p->extra->min_bin_vheap_words != 0
+                           ? p->extra->min_bin_vheap_words
+                           : COP__MIN_BIN_VHEAP);
+}
+static cop_term item_fullsweep_after(cop_ctx *ctx, cop_ctx *p) {
+    return cop_of(ctx, p->heap.fullsweep_after);
+}
+static cop_term item_max_heap_size(cop_ctx *ctx, cop_ctx *p) { return cop__max_heap_map(ctx, p); }
+static cop_term item_max_queue(cop_ctx *ctx, cop_ctx *p) { return cop__max_queue_map(ctx, p); }
+static cop_term item_message_queue_data(cop_ctx *ctx, cop_ctx *p) {
+    return p->extra != NULL && p->extra->off_heap ? cop_a(off_heap).t : cop_a(on_heap).t;
+}
+
+static cop_term pair(cop_ctx *ctx, const char *key, cop_term value) {
+    return cop_tuple(ctx, cop_atom_new(key), value);
+}
+
+static cop_term item_garbage_collection(cop_ctx *ctx, cop_ctx *p) {
+    return cop_list(ctx, pair(ctx, "max_heap_size", item_max_heap_size(ctx, p)),
+                    pair(ctx, "min_bin_vheap_size", item_min_bin_vheap_size(ctx, p)),
+                    pair(ctx, "min_heap_size", item_min_heap_size(ctx, p)),
+                    pair(ctx, "fullsweep_after", item_fullsweep_after(ctx, p)),
+                    pair(ctx, "minor_gcs", cop_of(ctx, p->heap.since_full)));
+}
+
+/* Our generations by OTP's names: heap = young, old_heap = old, mbuf = adopted messages. */
+static cop_term item_garbage_collection_info(cop_ctx *ctx, cop_ctx *p) {
+    const struct cop__heap *h = &p->heap;
+    size_t mbuf = 0, shared = cop__heap_shared_bytes(h) / 8, young = heap_words(p) - h->old_words;
+    for (const struct cop__fragment *f = h->fragments; f != NULL; f = f->next)
+        mbuf += f->words;
+    cop_term vheap = item_min_bin_vheap_size(ctx, p);
+    return cop_list(ctx, pair(ctx, "old_heap_block_size", cop_of(ctx, h->old_words)),
+                    pair(ctx, "heap_block_size", cop_of(ctx, young)),
+                    pair(ctx, "mbuf_size", cop_of(ctx, (uint64_t)mbuf)),
+                    pair(ctx, "recent_size", cop_of(ctx, h->young_words)),
+                    pair(ctx, "stack_size", item_stack_size(ctx, p)),
+                    pair(ctx, "old_heap_size", cop_of(ctx, h->old_live)),
+                    pair(ctx, "heap_size", cop_of(ctx, (uint64_t)(h->hp - h->lent))),
+                    pair(ctx, "bin_vheap_size", cop_of(ctx, (uint64_t)shared)),
+                    pair(ctx, "bin_vheap_block_size", vheap),
+                    pair(ctx, "bin_old_vheap_size", cop_of(ctx, 0)),
+                    pair(ctx, "bin_old_vheap_block_size", vheap));
+}
+
+static cop_term binaries(cop_ctx *ctx, const struct cop__offbox *box, cop_term list) {
+    for (; box != NULL; box = box->next) {
+        if (cop__header_kind(box->header) != BOX_SHARED)
+            continue;
+        const struct cop__shared *shared = box->shared;
+        list = cop_cons(ctx,
+                        cop_tuple(ctx, (uint64_t)(uintptr_t)shared, (uint64_t)shared->size,
+                                  __atomic_load_n(&shared->count, __ATOMIC_RELAXED)),
+                        list);
+    }
+    return list;
+}
+
+static cop_term item_binary(cop_ctx *ctx, cop_ctx *p) {
+    cop_term list = binaries(ctx, p->heap.young_off, COP_NIL);
+    list = binaries(ctx, p->heap.old_off, list);
+    for (const struct cop__fragment *f = p->heap.fragments; f != NULL; f = f->next)
+        list = binaries(ctx, f->offheap, list);
+    return list;
+}
+
+/* ---- where it is ----------------------------------------------------------------------------------------- */
+
+const char *cop__entry_name(const cop_ctx *p) {
     if (p->name_hint != NULL)
         return p->name_hint;
     if (p->life == LIFE_CALLBACK)
@@ -62,104 +188,249 @@ static const char *entry_name(const cop_ctx *p) {
     return NULL;
 }
 
-static cop_term function_of(cop_ctx *ctx, cop_ctx *p, bool current) {
-    if (current && (p->life == LIFE_HIBERNATED || (p->life == LIFE_CALLBACK && p->hibernate_asked)))
-        return cop_tuple(ctx, cop_a(erlang), cop_a(hibernate), 3);
-    const char *name = entry_name(p);
-    return cop_tuple(ctx, cop_a(c), cop_atom_new(name != NULL ? name : "entry"), 2);
+/* "module:function/arity", or a plain name: {:c, name, 2} */
+static cop_term function_term(cop_ctx *ctx, const char *name) {
+    char module[128], function[128];
+    int arity;
+    if (sscanf(name, "%127[^:]:%127[^/]/%d", module, function, &arity) == 3)
+        return cop_tuple(ctx, cop_atom_new(module), cop_atom_new(function), arity);
+    return cop_tuple(ctx, cop_a(c), cop_atom_new(name), 2);
 }
 
-static cop_atom status_of(const cop_ctx *p) {
-    if (p->exiting)
-        return cop_a(exiting);
-    return p->where == WHERE_WAITING   ? cop_a(waiting)
-           : p->where == WHERE_RUNNING ? cop_a(running)
-                                       : cop_a(runnable);
+static cop_term item_initial_call(cop_ctx *ctx, cop_ctx *p) {
+    cop_term mfa;
+    if (p->name_hint == NULL && cop__initial_mfa(p, &mfa))
+        return cop_is_none(mfa) ? cop_tuple(ctx, cop_a(erlang), cop_a(apply), 2)
+                                : cop_tuple(ctx, cop_elem(mfa, 0), cop_elem(mfa, 1),
+                                            cop_list_length(cop_elem(mfa, 2)));
+    const char *name = cop__entry_name(p);
+    struct cop__symbol symbol = { 0 };
+    if (name == NULL && p->life != LIFE_CALLBACK && p->kind == KIND_PROCESS
+        && cop__symbol_of((uintptr_t)p->does.entry, &symbol) && symbol.function[0] != '\0')
+        name = symbol.function;
+    return function_term(ctx, name != NULL ? name : "entry");
 }
 
-static const char *const item_names[] = {
-    "registered_name",   "links",        "monitors",   "monitored_by",
-    "message_queue_len", "messages",     "dictionary", "trap_exit",
-    "priority",          "group_leader", "status",     "memory",
-    "total_heap_size",   "heap_size",    "stack_size", "reductions",
-    "current_function",  "initial_call", "parent",
-};
-
-bool cop__info_known(cop_atom item) {
-    const char *name = cop_atom_name(item, NULL);
-    for (size_t i = 0; i < sizeof item_names / sizeof *item_names; i++)
-        if (strcmp(name, item_names[i]) == 0)
-            return true;
-    return false;
+static const char *frame_name(cop_term frame) {
+    return cop_atom_name((cop_atom){ cop_elem(frame, 1) }, NULL);
 }
 
-static cop_atom priority_of(const cop_ctx *p) {
+/* What is left of the trace after the innermost call into the run-time: a public function, cop_name, or
+   what a macro of the public headers calls, cop__name; inside of it are names of all kinds. */
+static cop_term after_run_time(cop_term trace) {
+    cop_term after = trace;
+    for (cop_term t = trace; cop_is_cons(t); t = cop_tail(t)) {
+        const char *name = frame_name(cop_head(t));
+        if (strncmp(name, "cop_", 4) != 0)
+            continue;
+        after = cop_tail(t);
+        if (name[4] != '_')
+            break;
+    }
+    return after;
+}
+
+/* The process's own frames, innermost first: without those of the call into the run-time in which it
+   answers. Only of a process that has frames, and stands on them now. */
+static cop_term item_current_stacktrace(cop_ctx *ctx, cop_ctx *p) {
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0), pcs[32];
+    if (p->kind != KIND_PROCESS || p->stack == NULL || here < (uintptr_t)p->stack->low
+        || here >= (uintptr_t)p->stack)
+        return COP_NIL;
+    size_t n = cop__frames_walk((uintptr_t)__builtin_return_address(0), *(uintptr_t *)here,
+                                (uintptr_t)p->stack->low, (uintptr_t)p->stack, pcs, 32);
+    return after_run_time(cop__stacktrace(ctx, pcs, n));
+}
+
+static bool hibernates(const cop_ctx *p) {
+    return p->life == LIFE_HIBERNATED || (p->life == LIFE_CALLBACK && p->hibernate_asked);
+}
+
+static cop_term item_current_location(cop_ctx *ctx, cop_ctx *p) {
+    if (!hibernates(p)) {
+        cop_term trace = item_current_stacktrace(ctx, p);
+        if (cop_is_cons(trace))
+            return cop_head(trace);
+    }
+    cop_term f = hibernates(p) ? cop_tuple(ctx, cop_a(erlang), cop_a(hibernate), 3)
+                               : item_initial_call(ctx, p);
+    return cop_tuple(ctx, cop_elem(f, 0), cop_elem(f, 1), cop_elem(f, 2), COP_NIL);
+}
+
+static cop_term item_current_function(cop_ctx *ctx, cop_ctx *p) {
+    cop_term f = item_current_location(ctx, p);
+    return cop_tuple(ctx, cop_elem(f, 0), cop_elem(f, 1), cop_elem(f, 2));
+}
+
+static cop_term item_backtrace(cop_ctx *ctx, cop_ctx *p) {
+    char text[4096];
+    size_t at = 0;
+    cop_term trace = item_current_stacktrace(ctx, p), frame;
+    if (!cop_is_cons(trace))
+        trace = cop_list(ctx, item_current_location(ctx, p));
+    while (cop_get_cons(trace, &frame, &trace) && at < sizeof text - 1) {
+        at += cop_inspect_to(text + at, sizeof text - at - 1, frame, NULL);
+        if (at > sizeof text - 2)
+            at = sizeof text - 2;
+        text[at++] = '\n';
+    }
+    return cop_binary(ctx, text, at);
+}
+
+static cop_term item_catchlevel(cop_ctx *ctx, cop_ctx *p) {
+    int64_t n = 0;
+    for (const struct cop__try *t = p->tries; t != NULL; t = t->outer)
+        n++;
+    return cop_of(ctx, n);
+}
+
+/* ---- the rest -------------------------------------------------------------------------------------------- */
+
+static cop_term item_registered_name(cop_ctx *ctx, cop_ctx *p) {
+    return p->slot->name == 0 ? COP_NIL : (cop_term){ p->slot->name };
+}
+
+static cop_term item_status(cop_ctx *ctx, cop_ctx *p) {
+    return p == ctx       ? cop_a(running).t
+           : p->exiting   ? cop_a(exiting).t
+           : p->suspended ? cop_a(suspended).t
+           : p->idle      ? cop_a(waiting).t
+                          : cop_a(runnable).t;
+}
+
+static cop_term item_trap_exit(cop_ctx *ctx, cop_ctx *p) { return cop_bool(p->trap_exit).t; }
+static cop_term item_group_leader(cop_ctx *ctx, cop_ctx *p) { return p->leader; }
+static cop_term item_reductions(cop_ctx *ctx, cop_ctx *p) { return cop_of(ctx, p->reductions); }
+
+static cop_term item_priority(cop_ctx *ctx, cop_ctx *p) {
     switch ((cop_priority)p->priority) {
     case COP_PRIORITY_LOW:
-        return cop_a(low);
+        return cop_a(low).t;
     case COP_PRIORITY_HIGH:
-        return cop_a(high);
+        return cop_a(high).t;
     case COP_PRIORITY_MAX:
-        return cop_a(max);
+        return cop_a(max).t;
     case COP_PRIORITY_NORMAL:
         break;
     }
-    return cop_a(normal);
+    return cop_a(normal).t;
 }
 
-cop_term cop__info_item(cop_ctx *ctx, cop_ctx *p, cop_atom item) {
-    const char *name = cop_atom_name(item, NULL);
-    if (strcmp(name, "registered_name") == 0)
-        return p->slot->name == 0 ? COP_NIL : (cop_term){ p->slot->name };
-    if (strcmp(name, "links") == 0)
-        return pids_of(ctx, p, REL_LINK);
-    if (strcmp(name, "monitors") == 0)
-        return monitors_of(ctx, p);
-    if (strcmp(name, "monitored_by") == 0)
-        return pids_of(ctx, p, REL_WATCHER);
-    if (strcmp(name, "message_queue_len") == 0)
-        return cop_of(ctx, p->queue_len);
-    if (strcmp(name, "messages") == 0)
-        return messages_of(ctx, p);
-    if (strcmp(name, "dictionary") == 0)
-        return cop_is_none(p->dictionary) ? COP_NIL : cop_map_to_list(ctx, p->dictionary);
-    if (strcmp(name, "trap_exit") == 0)
-        return cop_bool(p->trap_exit).t;
-    if (strcmp(name, "priority") == 0)
-        return priority_of(p).t;
-    if (strcmp(name, "group_leader") == 0)
-        return p->leader;
-    if (strcmp(name, "status")
-        == 0) /* it answers, so it runs; but it did wait, unless it is oneself */
-        return p == ctx ? cop_a(running).t : p->exiting ? status_of(p).t : cop_a(waiting).t;
-    if (strcmp(name, "memory") == 0)
-        return cop_of(ctx, memory_of(p));
-    if (strcmp(name, "total_heap_size") == 0 || strcmp(name, "heap_size") == 0)
-        return cop_of(ctx, cop__heap_words(&p->heap));
-    if (strcmp(name, "stack_size") == 0)
-        return cop_of(ctx, p->has_frames ? cop__vm_page_size() / 8 : 0);
-    if (strcmp(name, "reductions") == 0)
-        return cop_of(ctx, p->reductions);
-    if (strcmp(name, "current_function") == 0)
-        return function_of(ctx, p, true);
-    if (strcmp(name, "initial_call") == 0)
-        return function_of(ctx, p, false);
+static cop_term item_error_handler(cop_ctx *ctx, cop_ctx *p) {
+    return p->extra != NULL && !cop_is_none(p->extra->error_handler.t) ? p->extra->error_handler.t
+                                                                       : cop_a(error_handler).t;
+}
+
+static cop_term item_parent(cop_ctx *ctx, cop_ctx *p) {
     return cop_is_none(p->parent) ? cop_a(undefined).t : p->parent;
 }
 
-static bool is_quiet(struct cop__slot *slot) {
-    uintptr_t inbox = __atomic_load_n(&slot->inbox, __ATOMIC_ACQUIRE);
-    return inbox == INBOX_PARKED || inbox == INBOX_FREE;
+static cop_term item_async_dist(cop_ctx *ctx, cop_ctx *p) {
+    return cop_bool(p->extra != NULL && p->extra->async_dist).t;
 }
 
-/* Asks the process itself; COP_NONE when it is gone. */
-static cop_term ask(cop_ctx *ctx, cop_term pid, cop_atom item) {
+/* Calls of C functions leave no trace that could be saved. */
+static cop_term item_last_calls(cop_ctx *ctx, cop_ctx *p) {
+    return p->extra != NULL && p->extra->save_calls != 0 ? COP_NIL : cop_a(false).t;
+}
+
+static cop_term item_none(cop_ctx *ctx, cop_ctx *p) { return COP_NIL; }
+static cop_term item_trace(cop_ctx *ctx, cop_ctx *p) { return cop_of(ctx, 0); }
+
+/* Those of Process.info/1 first, in its order. */
+static const struct item {
+    const char *name;
+    cop_term (*value)(cop_ctx *ctx, cop_ctx *p);
+} items[] = {
+    { "registered_name", item_registered_name },
+    { "current_function", item_current_function },
+    { "initial_call", item_initial_call },
+    { "status", item_status },
+    { "message_queue_len", item_message_queue_len },
+    { "links", item_links },
+    { "dictionary", item_dictionary },
+    { "trap_exit", item_trap_exit },
+    { "error_handler", item_error_handler },
+    { "priority", item_priority },
+    { "group_leader", item_group_leader },
+    { "total_heap_size", item_total_heap_size },
+    { "heap_size", item_heap_size },
+    { "stack_size", item_stack_size },
+    { "reductions", item_reductions },
+    { "garbage_collection", item_garbage_collection },
+    { "suspending", item_suspending },
+    { "current_location", item_current_location },
+    { "current_stacktrace", item_current_stacktrace },
+    { "messages", item_messages },
+    { "monitors", item_monitors },
+    { "monitored_by", item_monitored_by },
+    { "min_heap_size", item_min_heap_size },
+    { "min_bin_vheap_size", item_min_bin_vheap_size },
+    { "fullsweep_after", item_fullsweep_after },
+    { "memory", item_memory },
+    { "garbage_collection_info", item_garbage_collection_info },
+    { "max_heap_size", item_max_heap_size },
+    { "max_queue", item_max_queue },
+    { "message_queue_data", item_message_queue_data },
+    { "async_dist", item_async_dist },
+    { "parent", item_parent },
+    { "binary", item_binary },
+    { "backtrace", item_backtrace },
+    { "catchlevel", item_catchlevel },
+    { "last_calls", item_last_calls },
+    { "sequential_trace_token", item_none },
+    { "trace", item_trace },
+    { "magic_ref", item_none },
+    { "label", item_label },
+};
+enum { ITEMS = sizeof items / sizeof *items, USUAL = 17 };
+
+static const struct item *find_item(cop_term name) {
+    if (!cop_is_atom(name))
+        return NULL;
+    const char *text = cop_atom_name((cop_atom){ name }, NULL);
+    for (size_t i = 0; i < ITEMS; i++)
+        if (strcmp(text, items[i].name) == 0)
+            return &items[i];
+    return NULL;
+}
+
+static bool is_known(cop_term item) {
+    cop_term key;
+    return find_item(item) != NULL || cop_match_tuple(item, cop_a(dictionary), &key);
+}
+
+static cop_term value_of(cop_ctx *ctx, cop_ctx *p, cop_term item) {
+    cop_term key;
+    int64_t calls;
+    if (cop_match_tuple(item, cop_a(dictionary), &key))
+        return dictionary_key(p, key);
+    if (cop_match_tuple(item, cop_a(save_calls), &calls)) { /* Process.flag/3 */
+        struct cop__extra *extra = cop__extra_of(p);
+        int64_t old = extra->save_calls;
+        extra->save_calls = (uint32_t)calls;
+        return cop_of(ctx, old);
+    }
+    return find_item(item)->value(ctx, p);
+}
+
+cop_term cop__info_answer(cop_ctx *ctx, cop_ctx *p, cop_term what) {
+    if (!cop_is_cons(what))
+        return value_of(ctx, p, what);
+    cop_term list = COP_NIL, item;
+    while (cop_get_cons(what, &item, &what))
+        list = cop_cons(ctx, cop_tuple(ctx, item, value_of(ctx, p, item)), list);
+    return cop_list_reverse(ctx, list);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------ */
+
+cop_term cop__ask(cop_ctx *ctx, enum cop__signal kind, cop_term pid, cop_term what) {
     cop_ref ref = cop__ref_next(ctx);
-    struct cop__env *env = cop__env_raw(SIG_INFO, pid, ctx->pid, 2);
-    env->frag.body[0] = ref.t.w;
-    env->frag.body[1] = item.t.w;
-    env->term = (cop_term){ (uint64_t)(uintptr_t)env->frag.body | 1 };
-    cop__deliver(ctx->worker, env);
+    struct cop__scratch scratch;
+    cop_ctx *c = cop__scratch_open(&scratch);
+    cop__deliver(ctx->worker, cop__env_new(kind, pid, ctx->pid, cop_cons(c, ref.t, what)));
+    cop__scratch_close(&scratch);
     cop__leave(ctx);
     cop_term reply;
     cop_receive_ref(ctx, COP_INFINITY, ref, &reply);
@@ -168,35 +439,67 @@ static cop_term ask(cop_ctx *ctx, cop_term pid, cop_atom item) {
     return cop_is_tuple(value) ? cop_elem(value, 0) : COP_NONE;
 }
 
+static bool is_quiet(struct cop__slot *slot) {
+    uintptr_t inbox = __atomic_load_n(&slot->inbox, __ATOMIC_ACQUIRE);
+    return inbox == INBOX_PARKED || inbox == INBOX_FREE;
+}
+
 bool cop_process_is_alive(cop_ctx *ctx, cop_pid pid) {
     if (!cop__is_local_pid(pid.t))
         cop__badarg(ctx);
     if (pid.t.w == ctx->pid.w)
         return true;
     cop__enter(ctx);
-    struct cop__slot *slot = cop__slot_of(pid.t);
-    bool alive = slot != NULL && __atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE) == pid.t.w;
+    bool alive = cop__is_here(pid.t);
     /* Signals may be on their way to it, ours among them: then only it can say. */
-    if (alive && !is_quiet(slot))
-        alive = !cop_is_none(ask(ctx, pid.t, cop_a(priority)));
+    if (alive && !is_quiet(cop__slot_of(pid.t)))
+        alive = !cop_is_none(cop__ask(ctx, SIG_INFO, pid.t, cop_a(priority).t));
     cop__leave(ctx);
     return alive;
 }
 
-cop_term cop_process_info(cop_ctx *ctx, cop_pid pid, cop_atom item) {
-    if (!cop__info_known(item) || !cop__is_local_pid(pid.t))
-        cop__badarg(ctx);
+static cop_term info(cop_ctx *ctx, cop_pid pid, cop_term what) {
     cop__enter(ctx);
     cop_term value;
     if (pid.t.w == ctx->pid.w) {
         cop__take_in(ctx);
         cop__check_exit(ctx);
-        value = cop__info_item(ctx, ctx, item);
+        value = cop__info_answer(ctx, ctx, what);
     } else {
-        value = ask(ctx, pid.t, item);
+        value = cop__ask(ctx, SIG_INFO, pid.t, what);
     }
     cop__leave(ctx);
     return value;
+}
+
+cop_term cop__process_info(cop_ctx *ctx, cop_pid pid, cop_term item) {
+    if (!is_known(item) || !cop__is_local_pid(pid.t))
+        cop__badarg(ctx);
+    return info(ctx, pid, item);
+}
+
+cop_term cop_process_info_list(cop_ctx *ctx, cop_pid pid, cop_term wanted) {
+    cop_term rest = wanted, item;
+    if (!cop__is_local_pid(pid.t))
+        cop__badarg(ctx);
+    while (cop_get_cons(rest, &item, &rest))
+        if (!is_known(item))
+            cop__badarg(ctx);
+    if (!cop_is_nil(rest))
+        cop__badarg(ctx);
+    if (cop_is_nil(wanted))
+        return cop_process_is_alive(ctx, pid) ? COP_NIL : COP_NONE;
+    return info(ctx, pid, wanted);
+}
+
+cop_term cop_process_info_all(cop_ctx *ctx, cop_pid pid) {
+    cop_term list = COP_NIL;
+    for (size_t i = USUAL; i > 0; i--)
+        list = cop_cons(ctx, cop_atom_new(items[i - 1].name), list);
+    list = cop_process_info_list(ctx, pid, list);
+    if (cop_is_none(list) || cop_is_atom(cop_elem(cop_head(list), 1)))
+        return list;
+    return cop_tail(list); /* registered_name is there only when there is one */
 }
 
 cop_term cop_process_list(cop_ctx *ctx) {
@@ -212,71 +515,4 @@ cop_term cop_process_list(cop_ctx *ctx) {
 size_t cop_node_process_count(void) {
     return __atomic_load_n(&cop__node.live, __ATOMIC_RELAXED)
            - __atomic_load_n(&cop__node.ports, __ATOMIC_RELAXED);
-}
-
-/* ---- the dump ----------------------------------------------------------------------------------------- */
-
-static void put(int fd, const char *text, size_t size) {
-    while (size > 0) {
-        ssize_t n = write(fd, text, size);
-        if (n <= 0)
-            return;
-        text += n;
-        size -= (size_t)n;
-    }
-}
-
-static void put_term(int fd, const char *label, cop_term t) {
-    char text[600];
-    cop_inspect_opts opts = { .limit = 20, .printable_limit = 200 };
-    size_t at = (size_t)snprintf(text, sizeof text, "%s", label);
-    at += cop_inspect_to(text + at, sizeof text - at - 1, t, &opts);
-    if (at > sizeof text - 2)
-        at = sizeof text - 2;
-    text[at++] = '\n';
-    put(fd, text, at);
-}
-
-static void dump_claimed(int fd, cop_ctx *p) {
-    char text[200];
-    const char *name = entry_name(p);
-    int n =
-        snprintf(text, sizeof text, "  %s%s, waiting, %u messages, %llu reductions%s\n",
-                 p->kind == KIND_PORT ? "port " : "", name != NULL ? name : "process", p->queue_len,
-                 (unsigned long long)p->reductions, p->trap_exit ? ", traps exits" : "");
-    put(fd, text, (size_t)n);
-    struct cop__rel *rel;
-    for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;)
-        if (rel->kind == REL_LINK)
-            put_term(fd, "    link ", (cop_term){ rel->key });
-    int shown = 0;
-    for (struct cop__env *env = p->queue; env != NULL && shown < 20; env = env->next, shown++)
-        put_term(fd, "    message ", env->term);
-}
-
-void cop_node_dump(int fd) {
-    if (!__atomic_load_n(&cop__node.running, __ATOMIC_ACQUIRE))
-        return;
-    uint32_t top = __atomic_load_n(&cop__node.slot_top, __ATOMIC_ACQUIRE);
-    for (uint32_t i = 0; i < top; i++) {
-        struct cop__slot *slot = &cop__node.slots[i];
-        cop_term pid = { __atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE) };
-        if (pid.w == 0)
-            continue;
-        put_term(fd, "", pid);
-        uint64_t name = __atomic_load_n(&slot->name, __ATOMIC_ACQUIRE);
-        if (name != 0)
-            put_term(fd, "  registered as ", (cop_term){ name });
-        uintptr_t parked = INBOX_PARKED;
-        if (!__atomic_compare_exchange_n(&slot->inbox, &parked, 0, false, __ATOMIC_ACQ_REL,
-                                         __ATOMIC_RELAXED)) {
-            put(fd, "  runs or is about to\n", 22);
-            continue;
-        }
-        dump_claimed(fd, slot->proc);
-        uintptr_t empty = 0;
-        if (!__atomic_compare_exchange_n(&slot->inbox, &empty, INBOX_PARKED, false,
-                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-            cop__schedule(NULL, slot->proc); /* something came meanwhile */
-    }
 }

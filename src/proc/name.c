@@ -48,7 +48,7 @@ static bool name_is_allowed(cop_atom name) {
            && name.t.w != cop_a(false).t.w && name.t.w != cop_a(undefined).t.w;
 }
 
-bool cop__process_register(cop_ctx *ctx, cop_term who, cop_atom name) {
+bool cop__process_try_register(cop_ctx *ctx, cop_term who, cop_atom name) {
     cop__enter(ctx);
     bool done = false;
     struct cop__slot *slot =
@@ -71,7 +71,26 @@ bool cop__process_register(cop_ctx *ctx, cop_term who, cop_atom name) {
     return done;
 }
 
-bool cop_process_unregister(cop_ctx *ctx, cop_atom name) {
+static void inspect_into(char *out, size_t size, cop_term t) { cop_inspect_to(out, size, t, NULL); }
+
+void cop__process_register(cop_ctx *ctx, cop_term who, cop_atom name) {
+    if (cop__process_try_register(ctx, who, name))
+        return;
+    char whom[128], as[300];
+    inspect_into(whom, sizeof whom, who);
+    inspect_into(as, sizeof as, name.t);
+    if (cop_is_pid(who) && !cop__is_local_pid(who))
+        cop_raise(ctx, "ArgumentError", "could not register %s because it belongs to another node",
+                  whom);
+    cop_raise(ctx, "ArgumentError",
+              "could not register %s with name %s because it is not alive, the name is already "
+              "taken, or it has already been given another name",
+              whom, as);
+}
+
+void cop_process_unregister(cop_ctx *ctx, cop_atom name) {
+    if (!cop_is_atom(name.t))
+        cop__badarg(ctx);
     cop__enter(ctx);
     cop__lock(&lock);
     uint64_t *at = entry(name.t.w);
@@ -82,11 +101,16 @@ bool cop_process_unregister(cop_ctx *ctx, cop_atom name) {
         __atomic_store_n(&slot->name, 0, __ATOMIC_RELEASE);
     }
     cop__unlock(&lock);
+    if (!found)
+        cop__badarg(ctx);
     cop__leave(ctx);
-    return found;
 }
 
-cop_term cop_process_whereis(cop_ctx *ctx, cop_atom name) { return cop__name_lookup(name.t); }
+cop_term cop_process_whereis(cop_ctx *ctx, cop_atom name) {
+    if (!cop_is_atom(name.t))
+        cop__badarg(ctx);
+    return cop__name_lookup(name.t);
+}
 
 cop_term cop_process_registered(cop_ctx *ctx) {
     cop_term list = COP_NIL;

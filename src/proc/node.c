@@ -88,6 +88,7 @@ int cop_node_start(const cop_node_opts *opts) {
         return -ENOMEM;
     cop__membarrier_init();
     cop__names_init();
+    cop__meters_init(cop__node.max_slots);
     cop__stacks_init(cop__node.stack_size);
     cop__public_timers_init();
     cop__fault_init();
@@ -140,6 +141,7 @@ int cop_node_stop(void) {
     cop__public_timers_free();
     cop__stacks_free();
     cop__names_free();
+    cop__meters_free();
     cop__vm_release(cop__node.slots, cop__node.max_slots * sizeof(struct cop__slot));
     cop__symbol_stop();
     return 0;

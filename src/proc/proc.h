@@ -65,9 +65,17 @@ enum cop__signal {
     SIG_MONITOR,   /* term: [ref | name] with name [] or an atom */
     SIG_DEMONITOR, /* term: ref */
     SIG_DOWN,      /* term: {:DOWN, ref, kind, object, reason} */
-    SIG_INFO,      /* term: [ref | item], answered with {ref, value | nil} */
+    SIG_INFO,      /* term: [ref | what], answered with {ref, {value} | nil} */
     SIG_LEADER,    /* term: the new group leader */
     SIG_WAKE,      /* a timer of the process's own wait; id: which wait */
+    SIG_SUSPEND,   /* term: [ref | message], answered with {ref, :suspended | nil}, or with the
+                      message in the place of the tuple when it is not [] */
+    SIG_RESUME,    /* id: how many suspends of the sender's it takes back */
+    SIG_RELEASED,  /* a suspended process is gone */
+    SIG_LIMIT,     /* look at your limits */
+    SIG_ROOM,      /* term: ref; answered with {ref, :room} when the mailbox has room */
+    SIG_COLLECT,   /* term: [ref | id], answered with {ref, true | false}, or
+                      {:garbage_collect, id, bool} when id is not [] */
 };
 
 enum {
@@ -80,7 +88,7 @@ struct cop__env {
     cop_term to;
     cop_term from;
     cop_term term;
-    uint32_t id;
+    uint32_t id; /* of a link or wait; of a message: the meter that counts it, or 0 */
     uint8_t kind;
     uint8_t flag;
     struct cop__fragment frag; /* last: its body follows */
@@ -106,17 +114,26 @@ struct cop__slot {
     uint32_t next_free;
     uint32_t index;
     uint32_t backlog; /* atomic: about how many messages wait, for senders to slow down by */
-    uint32_t pad;
+    uint32_t meter;   /* atomic: the number of its meter, 0 = none; see meter.c */
 };
 _Static_assert(sizeof(struct cop__slot) == 64, "a slot is one cache line");
 
 /* ---- relations: links, monitors, aliases ---------------------------------------------------------- */
 
-enum cop__rel_kind { REL_LINK = 1, REL_MONITOR, REL_WATCHER, REL_ALIAS };
+enum cop__rel_kind {
+    REL_LINK = 1,
+    REL_MONITOR,
+    REL_WATCHER,
+    REL_ALIAS,
+    REL_SUSPENDING, /* the owner suspends `other`; mine: how often */
+    REL_SUSPENDER,  /* `other` suspends the owner; mine: how often */
+};
+/* Their keys: a pid's word with tags that no other key has. */
+enum { COP__KEY_SUSPENDING = 8, COP__KEY_SUSPENDER = 12 }; /* xor */
 struct cop__rel {
-    uint64_t key;              /* LINK: the other's word; else the reference's word */
-    uint64_t other;            /* MONITOR: the target's word; WATCHER: the watcher's word */
-    uint64_t name;             /* monitored by this name (an atom's word) or 0 */
+    uint64_t key;   /* LINK: the other's word; SUSPEND*: see below; else the reference's word */
+    uint64_t other; /* MONITOR: the target's word; WATCHER: the watcher's; SUSPEND*: the other's */
+    uint64_t name;  /* monitored by this name (an atom's word) or 0 */
     struct cop__fragment *tag; /* MONITOR: custom tag, a fragment whose body[0] is the term */
     uint32_t mine, theirs;     /* LINK: the ids */
     uint8_t kind;
@@ -184,6 +201,8 @@ void cop__stacks_free(void);
 uint64_t *cop__nursery_take(struct cop__sched *sched);
 void cop__nursery_give(struct cop__sched *sched, uint64_t *nursery);
 
+enum { COP__MIN_HEAP = 233, COP__MIN_BIN_VHEAP = 46422 }; /* words, the defaults */
+
 /* ---- processes ------------------------------------------------------------------------------------------ */
 
 enum cop__life { LIFE_START, LIFE_RAW, LIFE_CALLBACK, LIFE_HIBERNATED, LIFE_EXITING };
@@ -208,9 +227,13 @@ struct cop__extra {
     struct cop__env *exit_env;
     size_t owned_bytes;
     size_t max_heap_words;
-    size_t min_heap_words;
+    size_t min_bin_vheap_words; /* 0: the default */
     size_t stack_size;
-    bool no_kill, no_log, off_heap;
+    cop_atom error_handler;   /* none: the default */
+    struct cop__env *waiters; /* SIG_ROOM: senders that wait */
+    uint32_t save_calls;
+    uint32_t node_monitors;
+    bool no_kill, no_log, off_heap, with_shared, sensitive, async_dist;
     void (*port_stop)(cop_ctx *, void *, cop_term);
 };
 
@@ -250,6 +273,7 @@ struct cop_ctx {
     struct cop__bound *bound;
     uint64_t reductions;
     int64_t idle_due; /* ms; INT64_MAX: no idle timeout */
+    size_t queue_words;
     uint32_t queue_len;
     uint32_t wait_seq;
     uint32_t link_ids;
@@ -258,6 +282,9 @@ struct cop_ctx {
     uint8_t kind, life, where, priority;
     bool trap_exit, exiting, zombie, idle_armed, idle_fired, woken, hibernate_asked, has_frames;
     bool pending_exit, exiting_alone;
+    bool suspended; /* by somebody's suspend */
+    bool collect_asked;
+    bool idle; /* it waits, or would if it were not asked something just now */
 };
 
 struct cop__extra *cop__extra_of(cop_ctx *p);
@@ -431,7 +458,7 @@ void cop__deliver(struct cop__worker *w, struct cop__env *env);
 bool cop__take_in(cop_ctx *p);
 /* An envelope for somebody who has gone. */
 void cop__dead_letter(struct cop__worker *w, struct cop__env *env);
-/* If an exit was taken in, leaves for the base. */
+/* Acts on what was taken in: an exit leaves for the base, a suspend waits for the resume. */
 void cop__check_exit(cop_ctx *p);
 void cop__queue_remove(cop_ctx *p, struct cop__env **at);
 void cop__queue_append(cop_ctx *p, struct cop__env *env);
@@ -441,12 +468,59 @@ cop_term cop__exit_tuple(cop_ctx *ctx, cop_term from, cop_term reason);
 cop_ref cop__ref_next(cop_ctx *p);
 /* A copied tag of a monitor: body[0] is the term. */
 struct cop__fragment *cop__tag_fragment(cop_term tag);
-/* An info answer, built on `ctx`'s heap about p. */
-cop_term cop__info_item(cop_ctx *ctx, cop_ctx *p, cop_atom item);
-bool cop__info_known(cop_atom item);
+/* An info answer, built on `ctx`'s heap about p: one item's value, or [{item, value}, ...]. */
+cop_term cop__info_answer(cop_ctx *ctx, cop_ctx *p, cop_term what);
+cop_term cop__max_heap_map(cop_ctx *ctx, const cop_ctx *p);
+/* The value of an item for p itself, or COP_NONE. */
+cop_term cop__ask(cop_ctx *ctx, enum cop__signal kind, cop_term pid, cop_term what);
+/* Is it a local pid or port that lives? */
+bool cop__is_here(cop_term id);
+const char *cop__entry_name(const cop_ctx *p); /* NULL when it has none of its own */
+/* What process.c, flag.c and info.c read of options. */
+bool cop__priority_from(cop_term t, cop_priority *out);
+bool cop__max_heap_from(cop_term t, cop_spawn_opts *out);
+bool cop__queue_data_from(cop_term t, bool *off_heap);
+/* Was it spawned with a fun (*mfa none) or by name ({module, function, args})? */
+bool cop__initial_mfa(const cop_ctx *p, cop_term *mfa);
+/* Never 0. */
+static inline uint32_t cop__next_link_id(cop_ctx *p) {
+    if (++p->link_ids == 0)
+        p->link_ids = 1;
+    return p->link_ids;
+}
+static inline size_t cop__min_heap_words(const cop_ctx *p) {
+    return p->heap.min_words != 0 ? p->heap.min_words : COP__MIN_HEAP;
+}
+/* ---- limits: meter.c ---- */
+void cop__meters_init(size_t most);
+void cop__meters_free(void);
+/* The limit of its heap; 0 takes it away. */
+void cop__set_max_heap(cop_ctx *p, size_t words);
+void cop__set_max_queue(cop_ctx *p, size_t length, size_t bytes, int policy);
+/* May it be delivered? Counts it; may wait. In the run-time. */
+bool cop__meter_admit(cop_ctx *sender, uint32_t number, struct cop__env *env);
+/* A counted message (id not 0) leaves the mailbox. */
+void cop__meter_release(struct cop__env *env);
+void cop__meter_give(struct cop__slot *slot);
+/* Senders that wait go on if there is room, or when the process ends. */
+void cop__meter_wake(cop_ctx *p);
+void cop__handle_room(cop_ctx *p, struct cop__env *env);
+void cop__answer_room(struct cop__env *env);
+void cop__handle_limit(cop_ctx *p);
+cop_term cop__max_queue_map(cop_ctx *ctx, const cop_ctx *p);
+/* Heap, messages and binaries as max_heap_size counts them. */
+size_t cop__total_words(const cop_ctx *p);
+
+void cop__handle_suspend(cop_ctx *p, struct cop__env *env);
+void cop__handle_resume(cop_ctx *p, const struct cop__env *env);
+void cop__handle_collect(cop_ctx *p, const struct cop__env *env);
+/* For the end of a process: whom it suspends goes on, who suspends it is told. */
+void cop__suspends_end(cop_ctx *p, const struct cop__rel *rel);
 
 /* ---- the rest --------------------------------------------------------------------------------------------- */
 
+/* The least of OTP's heap sizes that holds so many words. */
+size_t cop__heap_step(size_t words);
 cop_ctx *cop__proc_new(cop_ctx *parent, struct cop__worker *w, enum cop__proc_kind kind);
 void cop__slot_give(struct cop__worker *w, struct cop__slot *slot);
 void cop__names_init(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The public calls of a process about itself and others: spawn, send, links, monitors, aliases,
- * flags, dictionary, state. Each goes into the run-time (cop__enter) and out again; what raises does
+ * The public calls of a process about itself and others: send, links, monitors, aliases, state.
+ * (spawn.c, flag.c, suspend.c and info.c have the rest.) Each goes into the run-time (cop__enter) and out again; what raises does
  * so from inside, and the jump to the loop frame leaves in_runtime set as the loop wants it.
  *
  * Threads: the caller's process's runner.
@@ -12,110 +12,7 @@ bool cop__is_local_pid(cop_term t) { return (t.w & 15) == COP__TAG_PID; }
 
 _Noreturn void cop__badarg(cop_ctx *p) { cop__error(p, cop_a(badarg).t); }
 
-/* ---- spawning ---------------------------------------------------------------------------------- */
-
-static void apply_spawn_opts(cop_ctx *child, const cop_spawn_opts *o) {
-    child->priority = (uint8_t)o->priority;
-    if (o->fullsweep_after != 0)
-        child->heap.fullsweep_after =
-            o->fullsweep_after == COP_ZERO ? 0 : (uint32_t)o->fullsweep_after;
-    child->name_hint = o->name_hint;
-    if (o->max_heap_words || o->min_heap_words || o->stack_size || o->message_queue_off_heap) {
-        struct cop__extra *extra = cop__extra_of(child);
-        extra->max_heap_words = o->max_heap_words;
-        extra->min_heap_words = o->min_heap_words;
-        extra->stack_size = o->stack_size;
-        extra->no_kill = o->max_heap_no_kill;
-        extra->no_log = o->max_heap_no_log;
-        extra->off_heap = o->message_queue_off_heap;
-    }
-}
-
-static uint32_t next_link_id(cop_ctx *p) {
-    if (++p->link_ids == 0)
-        p->link_ids = 1;
-    return p->link_ids;
-}
-
-static void link_at_birth(cop_ctx *parent, cop_ctx *child) {
-    uint32_t id = next_link_id(parent);
-    cop__rel_add(&parent->rels, child->pid.w, REL_LINK)->mine = id;
-    cop__rel_add(&child->rels, parent->pid.w, REL_LINK)->theirs = id;
-}
-
-static cop_ref monitor_at_birth(cop_ctx *parent, cop_ctx *child, const cop_spawn_opts *o) {
-    cop_ref ref = cop__ref_next(parent);
-    struct cop__rel *rel = cop__rel_add(&parent->rels, ref.t.w, REL_MONITOR);
-    rel->other = child->pid.w;
-    rel->alias = (uint8_t)o->monitor_alias;
-    if (!cop_is_none(o->monitor_tag))
-        rel->tag = cop__tag_fragment(o->monitor_tag);
-    cop__rel_add(&child->rels, ref.t.w, REL_WATCHER)->other = parent->pid.w;
-    return ref;
-}
-
-static bool spawn_opts_are_good(const cop_spawn_opts *o) {
-    return (unsigned)o->priority <= COP_PRIORITY_MAX
-           && (o->fullsweep_after >= 0 || o->fullsweep_after == COP_ZERO)
-           && (o->max_heap_words == 0 || o->max_heap_words >= o->min_heap_words)
-           && (unsigned)o->monitor_alias <= COP_ALIAS_REPLY_DEMONITOR;
-}
-
-static cop_spawned spawn(cop_ctx *p, cop_entry entry, cop_term arg, const cop_spawn_opts *o) {
-    static const cop_spawn_opts none;
-    if (o == NULL)
-        o = &none;
-    if (entry == NULL || !spawn_opts_are_good(o))
-        cop__badarg(p);
-    cop_ctx *child = cop__proc_new(p, p->worker, KIND_PROCESS);
-    if (child == NULL)
-        cop__error(p, cop_a(system_limit).t);
-    child->does.entry = entry;
-    child->life = LIFE_START;
-    if (cop_is_immediate(arg) || cop_is_none(arg)) {
-        child->arg = cop_is_none(arg) ? cop_a(undefined).t : arg;
-    } else {
-        child->arg_env = cop__env_new(SIG_MESSAGE, child->pid, p->pid, arg);
-        child->arg = child->arg_env->term;
-    }
-    if (o != &none)
-        apply_spawn_opts(child, o);
-    cop_spawned result = { .pid = { child->pid } };
-    if (o->link)
-        link_at_birth(p, child);
-    if (o->monitor || o->monitor_alias != COP_ALIAS_NONE || !cop_is_none(o->monitor_tag))
-        result.ref = monitor_at_birth(p, child, o);
-    child->where = WHERE_RUNNABLE;
-    if (p->worker->sched != NULL)
-        cop__sched_push(p->worker->sched, child, false);
-    else
-        cop__schedule(p->worker, child);
-    if (cop__spend(p, 20))
-        cop__requeue(p);
-    return result;
-}
-
-cop_spawned cop_process_spawn(cop_ctx *ctx, cop_entry entry, cop_term arg,
-                              const cop_spawn_opts *opts) {
-    cop__enter(ctx);
-    cop_spawned result = spawn(ctx, entry, arg, opts);
-    cop__leave(ctx);
-    return result;
-}
-
-cop_pid cop_spawn(cop_ctx *ctx, cop_entry entry, cop_term arg) {
-    return cop_process_spawn(ctx, entry, arg, NULL).pid;
-}
-
-cop_pid cop_spawn_link(cop_ctx *ctx, cop_entry entry, cop_term arg) {
-    static const cop_spawn_opts link = { .link = true };
-    return cop_process_spawn(ctx, entry, arg, &link).pid;
-}
-
-cop_spawned cop_spawn_monitor(cop_ctx *ctx, cop_entry entry, cop_term arg) {
-    static const cop_spawn_opts monitor = { .monitor = true };
-    return cop_process_spawn(ctx, entry, arg, &monitor);
-}
+/* ---- identities --------------------------------------------------------------------------------- */
 
 cop_pid cop_self(cop_ctx *ctx) { return (cop_pid){ ctx->pid }; }
 
@@ -149,6 +46,14 @@ static cop_term resolve_tuple(cop_ctx *p, cop_term dest) {
     return node.t.w == cop_as("nonode@nohost").t.w ? cop__name_lookup(name.t) : COP_NONE;
 }
 
+/* A process with limits counts what it gets; see meter.c. */
+static void send_counted(cop_ctx *ctx, uint32_t meter, struct cop__env *env) {
+    if (cop__meter_admit(ctx, meter, env))
+        cop__deliver(ctx->worker, env);
+    else
+        cop__env_free(env);
+}
+
 cop_term cop__send(cop_ctx *ctx, cop_term dest, cop_term message) {
     cop__enter(ctx);
     enum cop__signal kind = SIG_MESSAGE;
@@ -170,12 +75,35 @@ cop_term cop__send(cop_ctx *ctx, cop_term dest, cop_term message) {
         struct cop__slot *slot = cop__slot_of(dest);
         uint32_t backlog = slot != NULL ? __atomic_load_n(&slot->backlog, __ATOMIC_RELAXED) : 0;
         cost += backlog > 4096 ? 32 : (int)(backlog >> 7);
-        cop__deliver(ctx->worker, cop__env_new(kind, dest, ctx->pid, message));
+        uint32_t meter = slot != NULL ? __atomic_load_n(&slot->meter, __ATOMIC_RELAXED) : 0;
+        struct cop__env *env = cop__env_new(kind, dest, ctx->pid, message);
+        if (__builtin_expect(meter != 0, 0))
+            send_counted(ctx, meter, env);
+        else
+            cop__deliver(ctx->worker, env);
     }
     if (cop__spend(ctx, cost))
         cop__requeue(ctx);
     cop__leave(ctx);
     return message;
+}
+
+/* Is it on another node? None of them is connected. */
+static bool is_far(cop_term dest) {
+    cop_atom name, node;
+    if (cop_match_tuple(dest, &name, &node))
+        return node.t.w != cop_as("nonode@nohost").t.w;
+    return (cop_is_pid(dest) && !cop__is_local_pid(dest))
+           || (cop_is_ref(dest) && !cop__is_local_ref(dest));
+}
+
+cop_term cop__process_send(cop_ctx *ctx, cop_term dest, cop_term message, int flags) {
+    if ((flags & ~(COP_SEND_NOCONNECT | COP_SEND_NOSUSPEND)) != 0)
+        cop__badarg(ctx);
+    if ((flags & COP_SEND_NOCONNECT) && is_far(dest))
+        return cop_a(noconnect).t;
+    cop__send(ctx, dest, message);
+    return cop_a(ok).t;
 }
 
 /* ---- exit signals ---------------------------------------------------------------------------------- */
@@ -199,7 +127,7 @@ void cop__process_exit(cop_ctx *ctx, cop_term dest, cop_term reason) {
 
 /* ---- links ------------------------------------------------------------------------------------------ */
 
-static bool is_here(cop_term id) {
+bool cop__is_here(cop_term id) {
     struct cop__slot *slot = cop__slot_of(id);
     return slot != NULL && __atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE) == id.w;
 }
@@ -209,9 +137,9 @@ void cop__process_link(cop_ctx *ctx, cop_term dest) {
     if (!cop__is_local_pid(dest) && !cop__is_local_port(dest))
         cop__badarg(ctx);
     if (dest.w != ctx->pid.w && cop__rel_find(&ctx->rels, dest.w) == NULL) {
-        if (!is_here(dest) && !ctx->trap_exit)
+        if (!cop__is_here(dest) && !ctx->trap_exit)
             cop__error(ctx, cop_a(noproc).t);
-        uint32_t id = next_link_id(ctx);
+        uint32_t id = cop__next_link_id(ctx);
         cop__rel_add(&ctx->rels, dest.w, REL_LINK)->mine = id;
         struct cop__env *env = cop__env_raw(SIG_LINK, dest, ctx->pid, 0);
         env->id = id;
@@ -280,6 +208,8 @@ static void down_for_name(cop_ctx *ctx, cop_ref ref, uint64_t name) {
 cop_ref cop__process_monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts *opts) {
     cop__enter(ctx);
     uint64_t name;
+    if (opts != NULL && (unsigned)opts->alias > COP_ALIAS_REPLY_DEMONITOR)
+        cop__badarg(ctx);
     cop_term target = monitor_target(ctx, item, &name);
     cop_ref ref = cop__ref_next(ctx);
     if (target.w == ctx->pid.w && opts == NULL) { /* never fires */
@@ -325,7 +255,7 @@ static void flush_down(cop_ctx *ctx, cop_ref ref) {
 
 bool cop_process_demonitor(cop_ctx *ctx, cop_ref ref, int flags) {
     cop__enter(ctx);
-    if (!cop__is_local_ref(ref.t))
+    if (!cop__is_local_ref(ref.t) || (flags & ~(COP_DEMONITOR_FLUSH | COP_DEMONITOR_INFO)) != 0)
         cop__badarg(ctx);
     struct cop__rel *rel = cop__rel_find(&ctx->rels, ref.t.w);
     bool found = rel != NULL && rel->kind == REL_MONITOR;
@@ -371,67 +301,7 @@ bool cop_process_unalias(cop_ctx *ctx, cop_ref alias) {
     return active;
 }
 
-/* ---- flags, dictionary, state --------------------------------------------------------------------------- */
-
-bool cop_process_trap_exit(cop_ctx *ctx, bool on) {
-    cop__enter(ctx);
-    /* A signal that came before the flag was turned takes its effect by the old value. */
-    cop__take_in(ctx);
-    cop__check_exit(ctx);
-    bool old = ctx->trap_exit;
-    ctx->trap_exit = on;
-    cop__leave(ctx);
-    return old;
-}
-
-cop_priority cop_process_set_priority(cop_ctx *ctx, cop_priority priority) {
-    if ((unsigned)priority > COP_PRIORITY_MAX)
-        cop__badarg(ctx);
-    cop_priority old = (cop_priority)ctx->priority;
-    ctx->priority = (uint8_t)priority;
-    return old;
-}
-
-cop_term cop_process_get(cop_ctx *ctx, cop_term key) {
-    cop_term value;
-    return !cop_is_none(ctx->dictionary) && cop_map_get(ctx->dictionary, key, &value) ? value
-                                                                                      : COP_NONE;
-}
-
-cop_term cop_process_put(cop_ctx *ctx, cop_term key, cop_term value) {
-    cop_term old = cop_process_get(ctx, key);
-    ctx->dictionary = cop_is_none(ctx->dictionary) ? cop_map(ctx, key, value)
-                                                   : cop_map_put(ctx, ctx->dictionary, key, value);
-    return old;
-}
-
-cop_term cop_process_delete(cop_ctx *ctx, cop_term key) {
-    cop_term old = cop_process_get(ctx, key);
-    if (!cop_is_none(old)) {
-        ctx->dictionary = cop_map_remove(ctx, ctx->dictionary, key);
-        if (cop_map_size(ctx->dictionary) == 0)
-            ctx->dictionary = COP_NONE;
-    }
-    return old;
-}
-
-cop_term cop_process_dictionary(cop_ctx *ctx) {
-    return cop_is_none(ctx->dictionary) ? COP_NIL : cop_map_to_list(ctx, ctx->dictionary);
-}
-
-cop_pid cop_process_group_leader(cop_ctx *ctx) { return (cop_pid){ ctx->leader }; }
-cop_pid cop_process_parent(cop_ctx *ctx) { return (cop_pid){ ctx->parent }; }
-
-bool cop_process_set_group_leader(cop_ctx *ctx, cop_pid pid, cop_pid leader) {
-    cop__enter(ctx);
-    bool alive = cop__is_local_pid(pid.t) && is_here(pid.t);
-    if (pid.t.w == ctx->pid.w)
-        ctx->leader = leader.t;
-    else if (alive)
-        cop__deliver(ctx->worker, cop__env_new(SIG_LEADER, pid.t, ctx->pid, leader.t));
-    cop__leave(ctx);
-    return alive;
-}
+/* ---- callback processes --------------------------------------------------------------------------- */
 
 void *cop_process_state(cop_ctx *ctx, size_t size) {
     cop__enter(ctx);
@@ -505,8 +375,6 @@ void cop_bump_reductions(cop_ctx *ctx, int64_t n) {
 void cop_yield(cop_ctx *ctx) {
     cop__enter(ctx);
     cop__requeue(ctx);
-    cop__take_in(ctx);
-    cop__check_exit(ctx);
     cop__leave(ctx);
 }
 

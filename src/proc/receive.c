@@ -10,6 +10,7 @@
 
 /* Waits for the box to be filled, at most until due_ms. False: the time is over. */
 static bool wait_until(cop_ctx *p, int64_t due_ms) {
+    p->idle = true;
     if (due_ms == INT64_MAX) {
         cop__wait(p);
         return true;
@@ -68,8 +69,9 @@ static bool accepts(cop_ctx *p, const struct wanted *wanted, const struct cop__e
     return yes;
 }
 
-static bool receive(cop_ctx *p, int64_t timeout_ms, const struct wanted *wanted,
-                    cop_term *message) {
+/* The name says that it is the run-time's: it may stand in a trace right above the user's code. */
+static bool cop__receive_wanted(cop_ctx *p, int64_t timeout_ms, const struct wanted *wanted,
+                                cop_term *message) {
     struct cop__env **at =
         wanted->ref != 0 && p->mark_ref == wanted->ref && p->mark != NULL ? p->mark : &p->queue;
     int64_t due = timeout_ms == COP_INFINITY ? INT64_MAX : timeout_ms == 0 ? 0 : -2;
@@ -84,6 +86,7 @@ static bool receive(cop_ctx *p, int64_t timeout_ms, const struct wanted *wanted,
             struct cop__env *env = *at;
             cop__queue_remove(p, at);
             *message = cop__adopt(p, env);
+            p->idle = false;
             if (due > 0 && due != INT64_MAX)
                 wait_end(p);
             if (cop__spend(p, 1))
@@ -101,6 +104,7 @@ static bool receive(cop_ctx *p, int64_t timeout_ms, const struct wanted *wanted,
             break;
         in_time = wait_until(p, due);
     }
+    p->idle = false;
     if (due > 0)
         wait_end(p);
     if (cop__spend(p, 1))
@@ -111,7 +115,7 @@ static bool receive(cop_ctx *p, int64_t timeout_ms, const struct wanted *wanted,
 bool cop_receive(cop_ctx *ctx, int64_t timeout_ms, cop_term *message) {
     cop__enter(ctx);
     struct wanted any = { 0 };
-    bool got = receive(ctx, timeout_ms, &any, message);
+    bool got = cop__receive_wanted(ctx, timeout_ms, &any, message);
     cop__leave(ctx);
     return got;
 }
@@ -120,7 +124,7 @@ bool cop_receive_match(cop_ctx *ctx, int64_t timeout_ms, cop_wanted wanted, void
                        cop_term *message) {
     cop__enter(ctx);
     struct wanted some = { .function = wanted, .arg = arg };
-    bool got = receive(ctx, timeout_ms, &some, message);
+    bool got = cop__receive_wanted(ctx, timeout_ms, &some, message);
     cop__leave(ctx);
     return got;
 }
@@ -128,7 +132,7 @@ bool cop_receive_match(cop_ctx *ctx, int64_t timeout_ms, cop_wanted wanted, void
 bool cop_receive_ref(cop_ctx *ctx, int64_t timeout_ms, cop_ref ref, cop_term *message) {
     cop__enter(ctx);
     struct wanted answer = { .ref = ref.t.w };
-    bool got = receive(ctx, timeout_ms, &answer, message);
+    bool got = cop__receive_wanted(ctx, timeout_ms, &answer, message);
     cop__leave(ctx);
     return got;
 }
@@ -146,6 +150,7 @@ void cop_process_sleep(cop_ctx *ctx, int64_t ms) {
         cop__check_exit(ctx);
         in_time = wait_until(ctx, due);
     }
+    ctx->idle = false;
     wait_end(ctx);
     cop__leave(ctx);
 }

@@ -35,6 +35,7 @@ void cop__worker_set_self(struct cop__worker *w) { tls_worker = w; }
 _Noreturn void cop__back(cop_ctx *p, int how) {
     cop__set_in_runtime(p->worker, 1);
     p->tries = NULL;
+    p->heap.held = 0;
     const uint64_t *jump = p->kind == KIND_PROCESS ? p->stack->base_jump : p->worker->thread_jump;
     if (p->kind == KIND_PROCESS)
         cop__fiber_abandon_frames(p->stack->low, cop__jump_sp(jump));
@@ -125,6 +126,7 @@ static void stand_on(cop_ctx *p, struct cop__stack *stack) {
 /* Runs an entry function on this stack until it returns or jumps away. */
 static void run_entry(cop_ctx *p) {
     stand_on(p, p->worker->stack);
+    p->idle = false;
     p->life = LIFE_RAW;
     cop__heap_lend(&p->heap, p->stack->nursery, COP__SMALL_NURSERY);
     cop__leave(p);
@@ -137,6 +139,7 @@ static void run_entry(cop_ctx *p) {
 /* True if parked (then p must not be touched any more). */
 static bool park(cop_ctx *p) {
     p->where = WHERE_WAITING;
+    p->idle = true;
     uintptr_t empty = 0;
     return __atomic_compare_exchange_n(&p->slot->inbox, &empty, INBOX_PARKED, false,
                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
@@ -162,6 +165,7 @@ static void call_message(cop_ctx *p, struct cop__env *env) {
     }
     cop_term message = cop__adopt(p, env);
     p->hibernate_asked = false;
+    p->idle = false;
     p->reductions++;
     void (*call)(cop_ctx *, void *, cop_term) =
         p->kind == KIND_PORT ? p->does.port->message : p->does.callbacks->message;
@@ -172,7 +176,7 @@ static void call_message(cop_ctx *p, struct cop__env *env) {
 
 static void call_timeout(cop_ctx *p) {
     p->idle_due = INT64_MAX;
-    p->woken = false;
+    p->woken = p->idle = false;
     if (p->does.callbacks->timeout == NULL)
         return;
     cop__leave(p);
@@ -193,18 +197,20 @@ static void arm_idle(cop_ctx *p) {
 
 /* Nothing is queued: parks, unless a timeout is due or something came. True if parked. */
 static bool settle(cop_ctx *p) {
-    if (p->idle_due != INT64_MAX && p->idle_due <= cop__now_ms()) {
+    if (!p->suspended && p->idle_due != INT64_MAX && p->idle_due <= cop__now_ms()) {
         cop__timer_disarm(&p->timer);
         call_timeout(p);
         cop__tidy(p, false);
         return false;
     }
-    cop__tidy(p, p->hibernate_asked);
+    cop__tidy(p, p->hibernate_asked || p->collect_asked);
+    p->collect_asked = false;
     nursery_return(p);
     /* The start's monitor is gone; a process that never had another relation needs no table. */
     if (p->rels.count == 0 && p->rels.cap != 0 && p->reductions < 64)
         cop__rel_clear(&p->rels);
-    arm_idle(p);
+    if (!p->suspended)
+        arm_idle(p);
     struct cop__worker *w = p->worker;
     __atomic_store_n(&w->current, NULL, __ATOMIC_RELAXED);
     if (park(p))
@@ -224,7 +230,7 @@ static void turn_callbacks(cop_ctx *p) {
             finish(p, BACK_EXIT);
             return;
         }
-        struct cop__env *env = p->queue;
+        struct cop__env *env = p->suspended ? NULL : p->queue;
         if (env == NULL) {
             if (p->kind == KIND_PROCESS ? settle(p)
                                         : (cop__tidy(p, false), nursery_return(p), park(p)))
@@ -253,19 +259,22 @@ static void turn_callbacks(cop_ctx *p) {
     }
 }
 
+/* Not yet, or not now: waits without frames. */
+static void park_again(cop_ctx *p) {
+    struct cop__worker *w = p->worker;
+    __atomic_store_n(&w->current, NULL, __ATOMIC_RELAXED);
+    if (!park(p))
+        cop__turn(w, p);
+}
+
 static void turn_hibernated(cop_ctx *p) {
     cop__take_in(p);
     if (p->pending_exit) {
         finish(p, BACK_EXIT);
         return;
     }
-    if (p->queue == NULL) {
-        struct cop__worker *w = p->worker;
-        __atomic_store_n(&w->current, NULL, __ATOMIC_RELAXED);
-        if (park(p))
-            return;
-        turn_begin(w, p);
-        turn_hibernated(p);
+    if (p->queue == NULL || p->suspended) {
+        park_again(p);
         return;
     }
     run_entry(p);
@@ -276,9 +285,14 @@ void cop__turn(struct cop__worker *w, cop_ctx *p) {
     stand_on(p, w->stack);
     switch ((enum cop__life)p->life) {
     case LIFE_START:
+        p->idle = false;
         cop__take_in(p);
         if (p->pending_exit) {
             finish(p, BACK_EXIT);
+            return;
+        }
+        if (p->suspended) {
+            park_again(p);
             return;
         }
         if (p->extra != NULL && p->extra->stack_size > w->stack->size && w->stack->map_size == 0) {
@@ -459,6 +473,9 @@ void cop__requeue(cop_ctx *p) {
     if (p->kind == KIND_PROCESS)
         switch_away(p, DUTY_REQUEUE);
     p->budget = COP__BUDGET;
+    /* Its turn begins, as any other, with what was said to it. */
+    if (p->kind != KIND_PORT && cop__take_in(p))
+        cop__check_exit(p);
 }
 
 /* ---- workers ----------------------------------------------------------------------------------------- */

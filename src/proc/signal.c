@@ -101,15 +101,44 @@ static void send_down(struct cop__worker *w, cop_term watcher, cop_term ref, cop
 }
 
 static void send_info(struct cop__worker *w, cop_term to, cop_term ref, cop_ctx *about,
-                      cop_term item) {
+                      cop_term what) {
     struct cop__scratch scratch;
     cop_ctx *c = cop__scratch_open(&scratch);
     cop_term value = cop_a(nil).t;
     if (about != NULL) /* wrapped, so that a value of nil is not taken for "dead" */
-        value = cop_tuple(c, cop__info_item(c, about, (cop_atom){ item }));
+        value = cop_tuple(c, cop__info_answer(c, about, what));
     struct cop__env *env = cop__env_new(SIG_MESSAGE, to, COP_NONE, cop_tuple(c, ref, value));
     cop__scratch_close(&scratch);
     cop__deliver(w, env);
+}
+
+/* Who suspends learns that there is nobody: by the answer that he waits for, or by a signal. */
+static void answer_suspend(struct cop__worker *w, const struct cop__env *env) {
+    cop_term ref = cop_head(env->term);
+    if (cop_is_nil(ref))
+        cop__deliver(w, cop__env_raw(SIG_RELEASED, env->from, env->to, 0));
+    else
+        send_info(w, env->from, ref, NULL, COP_NONE);
+}
+
+static void answer_collect(struct cop__worker *w, const struct cop__env *env) {
+    cop_term ref = cop_head(env->term), id = cop_tail(env->term);
+    if (cop_is_nil(id)) {
+        send_info(w, env->from, ref, NULL, COP_NONE);
+        return;
+    }
+    struct cop__scratch scratch;
+    cop_ctx *c = cop__scratch_open(&scratch);
+    cop_term answer = cop_tuple(c, cop_a(garbage_collect), cop_head(id), cop_a(false));
+    cop__deliver(w, cop__env_new(SIG_MESSAGE, env->from, COP_NONE, answer));
+    cop__scratch_close(&scratch);
+}
+
+/* A message that nobody takes. */
+static void forget(struct cop__env *env) {
+    if ((env->kind == SIG_MESSAGE || env->kind == SIG_ALIAS) && env->id != 0)
+        cop__meter_release(env);
+    cop__env_free(env);
 }
 
 void cop__dead_letter(struct cop__worker *w, struct cop__env *env) {
@@ -123,13 +152,22 @@ void cop__dead_letter(struct cop__worker *w, struct cop__env *env) {
                   cop_a(noproc).t);
         break;
     }
+    case SIG_SUSPEND:
+        answer_suspend(w, env);
+        break;
+    case SIG_COLLECT:
+        answer_collect(w, env);
+        break;
     case SIG_INFO:
         send_info(w, env->from, cop_head(env->term), NULL, COP_NONE);
         break;
+    case SIG_ROOM:
+        cop__answer_room(env);
+        return;
     default:
         break;
     }
-    cop__env_free(env);
+    forget(env);
 }
 
 void cop__queue_append(cop_ctx *p, struct cop__env *env) {
@@ -137,6 +175,7 @@ void cop__queue_append(cop_ctx *p, struct cop__env *env) {
     *p->queue_end = env;
     p->queue_end = &env->next;
     p->queue_len++;
+    p->queue_words += env->frag.words + sizeof *env / sizeof(uint64_t);
 }
 
 void cop__queue_remove(cop_ctx *p, struct cop__env **at) {
@@ -147,6 +186,12 @@ void cop__queue_remove(cop_ctx *p, struct cop__env **at) {
     if (p->mark == &env->next)
         p->mark = at;
     p->queue_len--;
+    p->queue_words -= env->frag.words + sizeof *env / sizeof(uint64_t);
+    if (__builtin_expect(env->id != 0, 0) && env->kind == SIG_MESSAGE) {
+        cop__meter_release(env);
+        if (p->extra != NULL && p->extra->waiters != NULL)
+            cop__meter_wake(p);
+    }
 }
 
 cop_term cop__adopt(cop_ctx *p, struct cop__env *env) {
@@ -231,7 +276,7 @@ static void send_demonitor(cop_ctx *p, const struct cop__rel *rel) {
 static void handle_alias(cop_ctx *p, struct cop__env *env) {
     struct cop__rel *rel = cop__rel_find(&p->rels, env->to.w);
     if (rel == NULL || rel->alias == COP_ALIAS_NONE) {
-        cop__env_free(env);
+        forget(env);
         return;
     }
     if (rel->alias == COP__ALIAS_REPLY) {
@@ -318,6 +363,30 @@ static void handle(cop_ctx *p, struct cop__env *env) {
         }
         send_info(cop__worker_self(), env->from, cop_head(env->term), p, cop_tail(env->term));
         break;
+    case SIG_SUSPEND:
+        cop__handle_suspend(p, env);
+        return;
+    case SIG_RESUME:
+        cop__handle_resume(p, env);
+        break;
+    case SIG_RELEASED: {
+        struct cop__rel *rel = cop__rel_find(&p->rels, env->from.w ^ COP__KEY_SUSPENDING);
+        if (rel != NULL)
+            cop__rel_remove(&p->rels, rel);
+        break;
+    }
+    case SIG_LIMIT:
+        cop__handle_limit(p);
+        break;
+    case SIG_ROOM:
+        cop__handle_room(p, env);
+        return;
+    case SIG_COLLECT:
+        if (p->pending_exit || p->exiting)
+            answer_collect(cop__worker_self(), env);
+        else
+            cop__handle_collect(p, env);
+        break;
     case SIG_LEADER:
         p->leader = env->term;
         break;
@@ -351,6 +420,12 @@ bool cop__take_in(cop_ctx *p) {
 }
 
 void cop__check_exit(cop_ctx *p) {
+    while (__builtin_expect(p->suspended, 0) && !p->pending_exit && !p->exiting
+           && p->kind != KIND_PORT) {
+        cop__wait(p);
+        p->idle = false;
+        cop__take_in(p);
+    }
     if (__builtin_expect(!p->pending_exit, 1) || p->exiting)
         return;
     if (p->kind == KIND_HOST)
@@ -381,7 +456,11 @@ static void tell_relations(cop_ctx *p, cop_term reason) {
                       rel->name, reason);
         else if (rel->kind == REL_MONITOR)
             send_demonitor(p, rel);
+        else if (rel->kind == REL_SUSPENDING || rel->kind == REL_SUSPENDER)
+            cop__suspends_end(p, rel);
     }
+    if (p->extra != NULL && p->extra->waiters != NULL)
+        cop__meter_wake(p);
 }
 
 void cop__die_in_public(cop_ctx *p, cop_term reason) {
@@ -407,6 +486,7 @@ void cop__die_in_public(cop_ctx *p, cop_term reason) {
             env = next;
         }
     }
+    cop__meter_give(slot);
     p->slot = NULL;
     struct cop__worker *w = cop__worker_self();
     cop__slot_give(w, slot);

@@ -118,6 +118,7 @@ cop_ctx *cop__proc_new(cop_ctx *parent, struct cop__worker *w, enum cop__proc_ki
     slot->proc = p;
     slot->name = 0;
     slot->backlog = 0;
+    slot->meter = 0;
     __atomic_fetch_add(&cop__node.live, 1, __ATOMIC_RELAXED);
     if (kind == KIND_PORT)
         __atomic_fetch_add(&cop__node.ports, 1, __ATOMIC_RELAXED);
@@ -136,6 +137,8 @@ void cop__proc_free(cop_ctx *p) {
     while (p->queue != NULL) {
         struct cop__env *env = p->queue;
         p->queue = env->next;
+        if (env->id != 0 && env->kind == SIG_MESSAGE)
+            cop__meter_release(env);
         cop__env_free(env);
     }
     cop__rel_clear(&p->rels);

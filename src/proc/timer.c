@@ -375,6 +375,13 @@ cop_ref cop_start_timer(cop_ctx *ctx, int64_t ms, cop_term dest, cop_term messag
     return ref;
 }
 
+cop_ref cop_start_timer_at(cop_ctx *ctx, int64_t at_ms, cop_term dest, cop_term message) {
+    cop__enter(ctx);
+    cop_ref ref = timer_start(ctx, dest, message, at_ms, true, true);
+    cop__leave(ctx);
+    return ref;
+}
+
 static int64_t ms_left(const struct public_timer *t) {
     int64_t left = t->timer.due_ms - cop__now_ms();
     return left > 0 ? left : 0;
@@ -388,6 +395,8 @@ static bool dest_is_gone(const struct public_timer *t) {
 }
 
 int64_t cop_process_cancel_timer(cop_ctx *ctx, cop_ref timer) {
+    if (!cop_is_ref(timer.t))
+        cop__badarg(ctx);
     if (!cop__is_local_ref(timer.t))
         return -1;
     cop__enter(ctx);
@@ -413,6 +422,8 @@ int64_t cop_process_cancel_timer(cop_ctx *ctx, cop_ref timer) {
 }
 
 int64_t cop_process_read_timer(cop_ctx *ctx, cop_ref timer) {
+    if (!cop_is_ref(timer.t))
+        cop__badarg(ctx);
     if (!cop__is_local_ref(timer.t))
         return -1;
     cop__enter(ctx);
@@ -426,4 +437,20 @@ int64_t cop_process_read_timer(cop_ctx *ctx, cop_ref timer) {
     cop__unlock(&s->lock);
     cop__leave(ctx);
     return left;
+}
+
+/* The answer of the asynchronous forms: to oneself, so it comes at once, but as a message. */
+static void answer(cop_ctx *ctx, cop_atom what, cop_ref timer, int64_t left) {
+    cop_term value = left < 0 ? cop_a(false).t : cop_of(ctx, left);
+    cop__send(ctx, ctx->pid, cop_tuple(ctx, what, timer, value));
+}
+
+void cop_process_cancel_timer_async(cop_ctx *ctx, cop_ref timer, bool quiet) {
+    int64_t left = cop_process_cancel_timer(ctx, timer);
+    if (!quiet)
+        answer(ctx, cop_a(cancel_timer), timer, left);
+}
+
+void cop_process_read_timer_async(cop_ctx *ctx, cop_ref timer) {
+    answer(ctx, cop_a(read_timer), timer, cop_process_read_timer(ctx, timer));
 }

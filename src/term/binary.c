@@ -61,11 +61,14 @@ static cop_term bits_new(cop_ctx *ctx, size_t size, unsigned bits, uint8_t **dat
         cop__raise(ctx, cop_a(system_limit).t);
     if (size <= COP__BINARY_INLINE_MAX)
         return inline_new(ctx, size, bits, data);
+    cop__heap_hold(cop__heap_of(ctx));
     struct cop__shared *shared = cop__malloc(sizeof *shared + size);
     shared->count = 1;
     shared->size = size;
     *data = shared->data;
-    return shared_box(ctx, shared, 0, size, bits);
+    cop_term t = shared_box(ctx, shared, 0, size, bits);
+    cop__heap_let(cop__heap_of(ctx));
+    return t;
 }
 
 cop_term cop_binary_new(cop_ctx *ctx, size_t size, uint8_t **data) {
@@ -115,12 +118,14 @@ cop_term cop_format(cop_ctx *ctx, const char *format, ...) {
         cop__raise(ctx, cop_a(badarg).t);
     if ((size_t)n < sizeof text)
         return cop_binary(ctx, text, (size_t)n);
+    cop__heap_hold(cop__heap_of(ctx));
     char *longer = cop__malloc((size_t)n + 1);
     va_start(args, format);
     vsnprintf(longer, (size_t)n + 1, format, args);
     va_end(args);
     cop_term t = cop_binary(ctx, longer, (size_t)n);
     cop__free(longer);
+    cop__heap_let(cop__heap_of(ctx));
     return t;
 }
 

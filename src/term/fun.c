@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Funs, resources, and addresses of other nodes. */
+#include <coppice/module.h>
+
 #include "os/alloc.h"
 #include "term/layout.h"
 
@@ -45,9 +47,10 @@ cop_term cop_fun_call_n(cop_ctx *ctx, cop_term fun, size_t argc, const cop_term 
     if (!cop_is_fun(fun))
         cop__raise(ctx, cop_tuple(ctx, cop_a(badfun), fun));
     uint64_t *box = cop__box(fun);
-    if (cop__is_kind(fun, BOX_EXPORT)) /* no module exports C functions by name */
-        cop__raise(ctx, cop_tuple(ctx, cop_a(undef), fun));
-    if (box[2] != argc)
+    if (cop__is_kind(fun, BOX_EXPORT) && box[3] == argc)
+        return cop_apply(ctx, (cop_atom){ { box[1] } }, (cop_atom){ { box[2] } },
+                         cop_list_n(ctx, argc, argv));
+    if ((size_t)cop_fun_arity(fun) != argc)
         cop__raise(
             ctx, cop_tuple(ctx, cop_a(badarity), cop_tuple(ctx, fun, cop_list_n(ctx, argc, argv))));
     cop_fun_body body = (cop_fun_body)(uintptr_t)box[1];
@@ -56,12 +59,14 @@ cop_term cop_fun_call_n(cop_ctx *ctx, cop_term fun, size_t argc, const cop_term 
 
 cop_term cop_resource(cop_ctx *ctx, const cop_resource_type *type, void *object) {
     struct cop__heap *heap = cop__heap_of(ctx);
+    cop__heap_hold(heap);
     struct cop__resource *resource = cop__malloc(sizeof *resource);
     *resource = (struct cop__resource){ .count = 1, .type = type, .object = object };
     uint64_t *box = cop__heap_alloc(heap, 3);
     box[0] = cop__header(BOX_RESOURCE, 2);
     box[2] = (uint64_t)(uintptr_t)resource;
     cop__heap_link_offheap(heap, (struct cop__offbox *)box);
+    cop__heap_let(heap);
     return cop__box_term(box);
 }
 

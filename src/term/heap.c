@@ -27,6 +27,7 @@
 enum { FIRST_BLOCK_WORDS = 256, LARGEST_BLOCK_WORDS = 1 << 17 };
 
 void (*cop__raise_hook)(cop_ctx *ctx, cop_term reason);
+void (*cop__limit_hook)(cop_ctx *ctx);
 
 void cop__raise(cop_ctx *ctx, cop_term reason) {
     if (cop__raise_hook != NULL)
@@ -90,12 +91,21 @@ void cop__heap_unlend(struct cop__heap *heap) {
     heap->lent = heap->lent_end = heap->hp = heap->hend = NULL;
 }
 
+void cop__heap_check_limit(struct cop__heap *heap) {
+    if (heap->held == 0 && cop__limit_hook != NULL && cop__heap_words(heap) > heap->limit_words)
+        cop__limit_hook((cop_ctx *)heap);
+}
+
 uint64_t *cop__heap_more(struct cop__heap *heap, size_t words) {
+    if (__builtin_expect(heap->limit_words != 0, 0))
+        cop__heap_check_limit(heap);
     size_t room = heap->young_words;
     if (room < FIRST_BLOCK_WORDS)
         room = FIRST_BLOCK_WORDS;
     if (room > LARGEST_BLOCK_WORDS)
         room = LARGEST_BLOCK_WORDS;
+    if (room < heap->min_words)
+        room = heap->min_words;
     if (room < words)
         room = words;
     struct cop__block *block = cop__malloc(sizeof *block + room * sizeof(uint64_t));
@@ -124,6 +134,45 @@ void cop__fragment_free(struct cop__fragment *fragment) {
 
 size_t cop__heap_words(const struct cop__heap *heap) {
     return (size_t)(heap->lent_end - heap->lent) + heap->young_words + heap->old_words;
+}
+
+/* Several boxes may refer to one object: in order of their objects, the same stand together. */
+static int by_object(const void *left, const void *right) {
+    uintptr_t a = (uintptr_t) * (void *const *)left, b = (uintptr_t) * (void *const *)right;
+    return (a > b) - (a < b);
+}
+
+static size_t objects_of(const struct cop__offbox *box, void **out) {
+    size_t n = 0;
+    for (; box != NULL; box = box->next)
+        if (cop__header_kind(box->header) == BOX_SHARED) {
+            if (out != NULL)
+                out[n] = box->shared;
+            n++;
+        }
+    return n;
+}
+
+static size_t all_objects(const struct cop__heap *heap, void **out) {
+    size_t n = objects_of(heap->young_off, out);
+    n += objects_of(heap->old_off, out == NULL ? NULL : out + n);
+    for (const struct cop__fragment *f = heap->fragments; f != NULL; f = f->next)
+        n += objects_of(f->offheap, out == NULL ? NULL : out + n);
+    return n;
+}
+
+size_t cop__heap_shared_bytes(const struct cop__heap *heap) {
+    size_t n = all_objects(heap, NULL), bytes = 0;
+    if (n == 0)
+        return 0;
+    void **objects = cop__malloc(n * sizeof *objects);
+    all_objects(heap, objects);
+    qsort(objects, n, sizeof *objects, by_object);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || objects[i] != objects[i - 1])
+            bytes += ((const struct cop__shared *)objects[i])->size;
+    cop__free(objects);
+    return bytes;
 }
 
 /* ---- letting go ------------------------------------------------------------------------------ */
@@ -439,5 +488,5 @@ void cop__heap_collect(struct cop__heap *heap, struct cop__roots *roots, size_t 
 
 bool cop__heap_wants_full(const struct cop__heap *heap) {
     return heap->since_full >= heap->fullsweep_after
-           || heap->old_words > 2 * (size_t)heap->old_live + 128;
+           || heap->old_words > 2 * (size_t)heap->old_live + 128 + heap->min_words;
 }

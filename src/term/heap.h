@@ -51,6 +51,9 @@ struct cop__heap {
     uint32_t old_live;      /* words that the last full collection kept */
     uint32_t since_full;    /* minor collections since then */
     uint32_t fullsweep_after;
+    uint32_t limit_words;     /* the hook is called when more is taken; 0: never */
+    uint32_t held;            /* > 0: not now; see cop__heap_hold */
+    uint32_t min_words;       /* no less is taken when memory is taken at all */
     uint32_t young_off_bytes; /* bytes of shared binaries reached from young boxes */
 };
 
@@ -106,8 +109,23 @@ void cop__heap_release(struct cop__heap *heap, const struct cop__heap_mark *mark
 size_t cop__term_words(cop_term t);
 cop_term cop__term_copy(cop_term t, uint64_t **hp, struct cop__offbox **offheap);
 
+/* Set by the run-time: this heap has passed its limit. May end the process, and so not return. */
+extern void (*cop__limit_hook)(cop_ctx *ctx);
+void cop__heap_check_limit(struct cop__heap *heap);
+/* Between these the hook is not called: for code that would lose something of its own if it did not
+   go on. Pairs may nest; what raises in between leaves by cop__heap_drop_holds. */
+static inline void cop__heap_hold(struct cop__heap *heap) { heap->held++; }
+static inline void cop__heap_let(struct cop__heap *heap) {
+    if (--heap->held == 0 && __builtin_expect(heap->limit_words != 0, 0))
+        cop__heap_check_limit(heap);
+}
+/* Bytes of the shared binaries it refers to, each counted once. */
+size_t cop__heap_shared_bytes(const struct cop__heap *heap);
+
 /* Set by the run-time: raises an error in the process that owns ctx; does not return. */
 extern void (*cop__raise_hook)(cop_ctx *ctx, cop_term reason);
+/* Likewise for :undef; `frame` stands first in the stacktrace: {module, function, args, []}. */
+extern void (*cop__undef_hook)(cop_ctx *ctx, cop_term frame);
 _Noreturn void cop__raise(cop_ctx *ctx, cop_term reason);
 
 #endif

@@ -628,9 +628,11 @@ cop_term cop_inspect(cop_ctx *ctx, cop_term t, const cop_inspect_opts *opts) {
     size_t length = cop_inspect_to(text, sizeof text, t, opts);
     if (length < sizeof text)
         return cop_binary(ctx, text, length);
+    cop__heap_hold(cop__heap_of(ctx));
     char *whole = cop__malloc(length + 1);
     cop_inspect_to(whole, length + 1, t, opts);
     cop_term binary = cop_binary(ctx, whole, length);
     cop__free(whole);
+    cop__heap_let(cop__heap_of(ctx));
     return binary;
 }

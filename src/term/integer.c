@@ -65,6 +65,7 @@ cop_term cop_integer_parse(cop_ctx *ctx, const char *text, size_t size) {
     if (size == 0 || size > MAX_DIGITS)
         return COP_NONE;
     uint64_t *limbs = cop__malloc((size / CHUNK_DIGITS + 2) * sizeof *limbs);
+    struct cop__heap *heap = cop__heap_of(ctx);
     size_t count = 0;
     for (size_t at = 0; at < size;) {
         size_t n = (size - at) % CHUNK_DIGITS == 0 ? CHUNK_DIGITS : (size - at) % CHUNK_DIGITS;
@@ -79,8 +80,10 @@ cop_term cop_integer_parse(cop_ctx *ctx, const char *text, size_t size) {
         }
         count = multiply_add(limbs, count, factor, part);
     }
+    cop__heap_hold(heap);
     cop_term t = cop__integer_make(ctx, negative, limbs, count);
     cop__free(limbs);
+    cop__heap_let(heap);
     return t;
 }
 

@@ -741,6 +741,7 @@ static bool read_term(struct reader *r, cop_term *out) {
 static bool read_all(struct reader *r, cop_term *out, cop_parse_error *error) {
     const char *start = r->at;
     cop_term t = COP_NONE;
+    cop__heap_hold(cop__heap_of(r->ctx));
     cop__worklist_init(&r->stack);
     r->levels = r->first_levels;
     r->cap = INLINE_LEVELS;
@@ -756,6 +757,7 @@ static bool read_all(struct reader *r, cop_term *out, cop_parse_error *error) {
         *out = t;
     else if (error != NULL)
         *error = (cop_parse_error){ (size_t)(r->error_at - start), r->expected };
+    cop__heap_let(cop__heap_of(r->ctx));
     return ok;
 }
 

@@ -15,6 +15,18 @@ TEST(PR_090_a_receive_takes_the_first_that_matches) {
     EXPECT_TERM(ctx, test_flush(ctx), "[:a, :c, :b]");
 }
 
+static bool is_one_or_two(cop_term message, void *arg) {
+    return cop_match(message, 1) || cop_match(message, 2);
+}
+
+TEST(PR_091_the_first_message_wins_not_the_first_clause) {
+    cop_send(ctx, cop_self(ctx), 2);
+    cop_send(ctx, cop_self(ctx), 1);
+    cop_term message;
+    EXPECT(cop_receive_match(ctx, 0, is_one_or_two, NULL, &message));
+    EXPECT_TERM(ctx, message, "2");
+}
+
 TEST(PR_092_after_zero_with_unmatched_mail) {
     cop_send(ctx, cop_self(ctx), cop_a(a));
     cop_term message;
@@ -69,6 +81,15 @@ TEST(PR_096_where_a_message_may_go) {
     EXPECT_ERROR(ctx, ":badarg") { cop_send(ctx, cop_of(ctx, "x"), 1); }
 }
 
+TEST(PR_097_send_with_options) {
+    cop_term far = cop_tuple(ctx, cop_a(name), cop_as("unknown_node@nohost"));
+    EXPECT_TERM(ctx, cop_process_send(ctx, far, cop_a(hi), COP_SEND_NOCONNECT), ":noconnect");
+    EXPECT_TERM(ctx, cop_process_send(ctx, cop_self(ctx), cop_a(x), 0), ":ok");
+    ASSERT_RECEIVE(ctx, ":x");
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_send(ctx, cop_self(ctx), cop_a(x), 64); }
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_send(ctx, cop_a(nosuchname), cop_a(x), 0); }
+}
+
 TEST(PR_098_the_queue_length_counts_what_was_just_sent) {
     cop_pid p = cop_spawn(ctx, two_then_exit, cop_self(ctx).t); /* never receives */
     test_await_down(ctx, p);
@@ -77,22 +98,85 @@ TEST(PR_098_the_queue_length_counts_what_was_just_sent) {
     EXPECT_TERM(ctx, cop_process_info(ctx, cop_self(ctx), cop_a(message_queue_len)), "1");
 }
 
+TEST(PR_099_send_without_suspending) {
+    EXPECT_TERM(ctx, cop_process_send(ctx, cop_self(ctx), cop_a(x), COP_SEND_NOSUSPEND), ":ok");
+    ASSERT_RECEIVE(ctx, ":x");
+}
+
 TEST(PR_060_register_and_whereis) {
-    EXPECT(cop_process_register(ctx, cop_self(ctx), cop_a(me)));
+    cop_process_register(ctx, cop_self(ctx), cop_a(me));
     EXPECT(cop_process_whereis(ctx, cop_a(me)).w == cop_self(ctx).t.w);
     EXPECT_TERM(ctx, cop_process_info(ctx, cop_self(ctx), cop_a(registered_name)), ":me");
     cop_send(ctx, cop_a(me), cop_a(hi));
     ASSERT_RECEIVE(ctx, ":hi");
-    EXPECT(!cop_process_register(ctx, cop_self(ctx), cop_a(me2))); /* PR_061 */
-    EXPECT(cop_process_unregister(ctx, cop_a(me)));
+    EXPECT(!cop_process_try_register(ctx, cop_self(ctx), cop_a(me2))); /* PR_061 */
+    cop_process_unregister(ctx, cop_a(me));
     EXPECT(cop_is_none(cop_process_whereis(ctx, cop_a(me))));
-    EXPECT(!cop_process_unregister(ctx, cop_a(me)));
-    EXPECT(!cop_process_register(ctx, cop_self(ctx), cop_a(undefined))); /* PR_062 */
-    EXPECT(!cop_process_register(ctx, test_dead_pid(ctx), cop_a(gone)));
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_unregister(ctx, cop_a(me)); }
+    EXPECT(!cop_process_try_register(ctx, cop_self(ctx), cop_a(undefined))); /* PR_062 */
+    EXPECT(!cop_process_try_register(ctx, test_dead_pid(ctx), cop_a(gone)));
 }
 
 static void register_and_end(cop_ctx *ctx, cop_term arg) {
-    EXPECT(cop_process_register(ctx, cop_self(ctx), cop_a(fixed)));
+    cop_process_register(ctx, cop_self(ctx), cop_a(fixed));
+}
+
+/* Why it could not be registered, with the text of Elixir's. */
+#define EXPECT_NOT_REGISTERED(ctx, who, name) \
+    EXPECT_ERROR(ctx, "%ArgumentError{message: _}") { cop_process_register(ctx, who, name); }
+
+TEST(PR_061_who_cannot_be_registered) {
+    cop_pid p = test_idle_pid(ctx), q = test_idle_pid(ctx);
+    cop_process_register(ctx, p, cop_a(taken));
+    EXPECT_NOT_REGISTERED(ctx, q, cop_a(taken));
+    EXPECT_NOT_REGISTERED(ctx, p, cop_a(second));
+    EXPECT_NOT_REGISTERED(ctx, p, cop_a(taken));
+    cop_pid dead = test_dead_pid(ctx);
+    COP_TRY(ctx) { cop_process_register(ctx, dead, cop_a(gone)); }
+    COP_CATCH(caught) {
+        char pid[64], text[300], have[300];
+        cop_term message;
+        cop_inspect_to(pid, sizeof pid, dead.t, NULL);
+        snprintf(text, sizeof text,
+                 "\"could not register %s with name :gone because it is not alive, the name is "
+                 "already taken, or it has already been given another name\"",
+                 pid);
+        EXPECT(cop_map_get(caught->reason, cop_a(message).t, &message));
+        cop_inspect_to(have, sizeof have, message, NULL);
+        EXPECT_STR(have, text);
+    }
+    EXPECT(!cop_process_try_register(ctx, q, cop_a(taken)));
+}
+
+TEST(PR_062_what_cannot_be_a_name) {
+    cop_pid me = cop_self(ctx);
+    EXPECT_NOT_REGISTERED(ctx, me, cop_a(nil));
+    EXPECT_NOT_REGISTERED(ctx, me, cop_bool(true));
+    EXPECT_NOT_REGISTERED(ctx, me, cop_bool(false));
+    EXPECT_NOT_REGISTERED(ctx, me, cop_a(undefined));
+    EXPECT_NOT_REGISTERED(ctx, me, (cop_atom){ cop_of(ctx, "x") });
+}
+
+static void unregister_it(cop_ctx *ctx, cop_term name) {
+    cop_process_unregister(ctx, (cop_atom){ name });
+}
+
+TEST(PR_063_unregister_and_whereis) {
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_unregister(ctx, cop_a(unknown)); }
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_whereis(ctx, (cop_atom){ cop_of(ctx, "x") }); }
+    cop_process_register(ctx, cop_self(ctx), cop_a(mine));
+    test_await_down(ctx, cop_spawn(ctx, unregister_it, cop_a(mine).t)); /* anybody may */
+    EXPECT(cop_is_none(cop_process_whereis(ctx, cop_a(mine))));
+}
+
+TEST(PR_064_registered_name) {
+    cop_pid p = test_idle_pid(ctx), dead = test_dead_pid(ctx);
+    cop_term items = cop_list(ctx, cop_a(registered_name));
+    EXPECT(cop_is_none(cop_process_info(ctx, dead, cop_a(registered_name))));
+    EXPECT_TERM(ctx, cop_process_info(ctx, p, cop_a(registered_name)), "[]");
+    EXPECT_TERM(ctx, cop_process_info_list(ctx, p, items), "[registered_name: []]");
+    cop_process_register(ctx, p, cop_a(somebody));
+    EXPECT_TERM(ctx, cop_process_info(ctx, p, cop_a(registered_name)), ":somebody");
 }
 
 TEST(PR_065_a_name_is_free_when_down_has_come) {
@@ -127,6 +211,56 @@ TEST(PR_072_read_and_cancel) {
     EXPECT_INT(cop_process_cancel_timer(ctx, timer), -1);
 }
 
+TEST(PR_073_timers_are_cancelled_without_waiting) {
+    cop_ref t = cop_process_send_after(ctx, cop_self(ctx), cop_a(late), 100000);
+    cop_process_read_timer_async(ctx, t);
+    ASSERT_RECEIVE(ctx, "{:read_timer, _, _}");
+    cop_process_cancel_timer_async(ctx, t, false);
+    cop_term first = ASSERT_RECEIVE(ctx, "{:cancel_timer, _, _}");
+    int64_t left = 0;
+    EXPECT_SAME(ctx, cop_elem(first, 1), t);
+    EXPECT(cop_get_i64(cop_elem(first, 2), &left) && left > 90000);
+    cop_process_cancel_timer_async(ctx, t, false);
+    ASSERT_RECEIVE(ctx, "{:cancel_timer, _, false}");
+}
+
+TEST(PR_074_timers_are_cancelled_without_an_answer) {
+    cop_ref t = cop_process_send_after(ctx, cop_self(ctx), cop_a(late), 20);
+    cop_process_cancel_timer_async(ctx, t, true);
+    REFUTE_RECEIVE(ctx, "_", 40);
+}
+
+static void start_and_end(cop_ctx *ctx, cop_term to) {
+    cop_ref t = cop_process_send_after(ctx, to, cop_a(from_the_dead), 20);
+    cop_ref far = cop_process_send_after(ctx, to, cop_a(never), 100000);
+    cop_send(ctx, to, cop_tuple(ctx, t, far));
+}
+
+TEST(PR_078_a_timer_outlives_who_started_it) {
+    cop_pid p = cop_spawn(ctx, start_and_end, cop_self(ctx).t);
+    cop_ref near, far;
+    EXPECT(cop_match_tuple(ASSERT_RECEIVE(ctx, "{_, _}"), &near, &far));
+    test_await_down(ctx, p);
+    EXPECT(cop_process_read_timer(ctx, far) > 90000); /* anybody may read and cancel */
+    EXPECT(cop_process_cancel_timer(ctx, far) > 90000);
+    ASSERT_RECEIVE(ctx, ":from_the_dead");
+}
+
+TEST(PR_081_what_is_no_timer) {
+    EXPECT_INT(cop_process_cancel_timer(ctx, cop_make_ref(ctx)), -1);
+    EXPECT_INT(cop_process_read_timer(ctx, cop_make_ref(ctx)), -1);
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_cancel_timer(ctx, (cop_ref){ cop_a(x).t }); }
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_read_timer(ctx, (cop_ref){ cop_a(x).t }); }
+}
+
+TEST(a_timer_with_a_tuple_at_an_absolute_time) {
+    int64_t at = cop_monotonic_ms(ctx) + 10;
+    cop_ref t = cop_start_timer_at(ctx, at, cop_self(ctx).t, cop_a(m).t);
+    cop_term message = ASSERT_RECEIVE(ctx, "{:timeout, _, :m}");
+    EXPECT_SAME(ctx, cop_elem(message, 1), t);
+    EXPECT(cop_monotonic_ms(ctx) >= at);
+}
+
 TEST(PR_075_bad_timers) {
     EXPECT_ERROR(ctx, ":badarg") { cop_process_send_after(ctx, cop_self(ctx), 1, -1); }
     EXPECT_ERROR(ctx, ":badarg") { cop_process_send_after(ctx, cop_of(ctx, "x"), 1, 1); }
@@ -137,7 +271,7 @@ TEST(PR_075_bad_timers) {
 TEST(PR_076_a_name_is_looked_up_when_the_timer_fires) {
     cop_process_send_after(ctx, cop_a(soon), cop_a(hi), 20);
     cop_process_send_after(ctx, cop_a(never), cop_a(hi), 1);
-    EXPECT(cop_process_register(ctx, cop_self(ctx), cop_a(soon)));
+    cop_process_register(ctx, cop_self(ctx), cop_a(soon));
     ASSERT_RECEIVE(ctx, ":hi");
     EXPECT_TERM(ctx, test_flush(ctx), "[]");
 }
@@ -219,29 +353,6 @@ TEST(PR_113_hibernate_waits_and_goes_on_elsewhere) {
     cop_send(ctx, s.pid, cop_a(wake));
     ASSERT_RECEIVE(ctx, "{:woke, [1, \"two\", 3.0], :wake}");
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :normal}");
-}
-
-static void grow(cop_ctx *ctx, cop_term arg) {
-    for (int i = 0; i < 1000; i++) {
-        cop_term message;
-        cop_list(ctx, i, i, i, i);
-        cop_receive(ctx, 0, &message);
-    }
-}
-
-TEST(PR_010_and_011_a_process_above_its_heap_limit_is_killed_and_logged) {
-    test_capture_log(ctx);
-    cop_spawn_opts opts = { .monitor = true, .max_heap_words = 1000 };
-    cop_process_spawn(ctx, grow, COP_NONE, &opts);
-    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :killed}");
-    ASSERT_RECEIVE(ctx, "{:log, :error, {:string, _}, _}");
-    opts.max_heap_no_log = true;
-    cop_process_spawn(ctx, grow, COP_NONE, &opts);
-    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :killed}");
-    opts.max_heap_no_kill = true;
-    cop_process_spawn(ctx, grow, COP_NONE, &opts);
-    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :normal}");
-    EXPECT_TERM(ctx, test_flush(ctx), "[]");
 }
 
 /* ---- callback processes ----------------------------------------------------------------------- */

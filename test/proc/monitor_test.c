@@ -35,7 +35,7 @@ TEST(PR_041_a_name_nobody_has_is_down_at_once) {
 
 TEST(PR_042_a_monitor_by_name) {
     cop_pid p = waiting(ctx);
-    EXPECT(cop_process_register(ctx, p, cop_a(regm)));
+    cop_process_register(ctx, p, cop_a(regm));
     cop_process_monitor(ctx, cop_a(regm));
     EXPECT_TERM(ctx, cop_process_info(ctx, cop_self(ctx), cop_a(monitors)),
                 "[process: {:regm, :nonode@nohost}]");
@@ -84,6 +84,14 @@ TEST(PR_046_demonitor_info_and_flush) {
     EXPECT_TERM(ctx, test_flush(ctx), "[]");
 }
 
+TEST(PR_047_demonitor_of_a_plain_reference) {
+    cop_ref plain = cop_make_ref(ctx);
+    EXPECT(cop_process_demonitor(ctx, plain, 0));
+    EXPECT(!cop_process_demonitor(ctx, plain, COP_DEMONITOR_INFO));
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_demonitor(ctx, (cop_ref){ cop_a(x).t }, 0); }
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_demonitor(ctx, plain, 8); }
+}
+
 TEST(PR_048_flush_finds_a_tagged_down_message) {
     cop_ref ref =
         cop_process_monitor_opts(ctx, test_dead_pid(ctx), &(cop_monitor_opts){ .tag = cop_a(t).t });
@@ -108,6 +116,23 @@ TEST(PR_050_a_reply_alias_takes_one_message) {
     cop_send(ctx, alias, 2);
     EXPECT_TERM(ctx, test_flush(ctx), "[1]");
     EXPECT(!cop_process_unalias(ctx, alias));
+}
+
+static void unalias_of_another(cop_ctx *ctx, cop_term alias) {
+    cop_exit(ctx, cop_process_unalias(ctx, (cop_ref){ alias }) ? cop_a(yes) : cop_a(no));
+}
+
+TEST(PR_051_unalias_of_anothers_alias) {
+    cop_ref alias = cop_process_alias(ctx, false);
+    cop_spawn_monitor(ctx, unalias_of_another, alias.t);
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :no}");
+    cop_send(ctx, alias, cop_a(hi));
+    ASSERT_RECEIVE(ctx, ":hi");
+    EXPECT_ERROR(ctx, ":badarg") { cop_process_unalias(ctx, (cop_ref){ cop_a(x).t }); }
+    cop_pid p = test_idle_pid(ctx);
+    EXPECT_ERROR(ctx, ":badarg") {
+        cop_process_monitor_opts(ctx, p, &(cop_monitor_opts){ .alias = (cop_alias_mode)9 });
+    }
 }
 
 TEST(PR_052_explicit_unalias_outlives_the_monitor) {
@@ -147,6 +172,20 @@ TEST(PR_054_reply_demonitor_ends_with_the_first_reply) {
     cop_send(ctx, p, cop_a(bye));
     test_await_down(ctx, p);
     EXPECT_TERM(ctx, test_flush(ctx), "[]");
+}
+
+TEST(PR_055_a_monitor_of_the_dead_is_no_alias) {
+    cop_pid dead = test_dead_pid(ctx);
+    cop_ref ref = cop_process_monitor_opts(
+        ctx, dead, &(cop_monitor_opts){ .alias = COP_ALIAS_REPLY_DEMONITOR });
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :noproc}");
+    EXPECT(!cop_process_unalias(ctx, ref));
+}
+
+TEST(PR_057_a_monitor_on_a_node_that_is_not_distributed) {
+    EXPECT_ERROR(ctx, ":badarg") {
+        cop_process_monitor(ctx, cop_tuple(ctx, cop_a(x), cop_as("nope@nohost")));
+    }
 }
 
 TEST(PR_056_unalias_drops_what_was_not_taken_in) {

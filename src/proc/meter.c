@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Limits: of a process's heap, and of its mailbox.
+ *
+ * A heap is looked at when it takes more memory, also in the middle of a callback, between callbacks
+ * and in each receive. A mailbox is counted by those who send, because its owner may not be running:
+ * a process with a limit has a meter, whose number stands in its slot. A sender adds what its message
+ * weighs and writes the meter's number into the envelope; whoever takes the envelope out of the
+ * mailbox, or throws it away, gives that back to the same meter.
+ *
+ * Invariants
+ *   1. meter->words and ->length are the sum over the envelopes that bear its number. So a meter may go to
+ *      another process while envelopes for the last one are still about.
+ *   2. Meters stand in reserved memory and are never unmapped: a stale number may always be used.
+ *   3. Only messages sent by a process are counted or refused. System messages, exit signals, down
+ *      messages, replies through an alias, timers and messages to oneself always pass.
+ * Threads: admit and release by any; the rest by the process's runner.
+ */
+#include "proc/proc.h"
+
+struct meter {
+    int64_t words;  /* atomic: with the envelopes themselves */
+    int64_t length; /* atomic */
+    uint64_t dropped;
+    size_t heap_words; /* of max_heap_size when messages count; 0: none */
+    size_t max_length, max_words;
+    uint8_t policy;
+    uint8_t tripped; /* atomic: its owner was told */
+    uint32_t next_free;
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct meter) == 64, "a meter is one cache line");
+
+static struct {
+    struct cop__lock lock;
+    struct meter *all; /* number n is all[n]; 0 is nobody's */
+    uint32_t top, free, max;
+} meters;
+
+void cop__meters_init(size_t most) {
+    meters.max = (uint32_t)most + 1;
+    meters.all = cop__vm_reserve(meters.max * sizeof *meters.all);
+    if (meters.all == NULL)
+        cop__panic(__FILE__, __LINE__, "no memory for meters");
+    meters.top = 1;
+    meters.free = 0;
+}
+
+void cop__meters_free(void) {
+    cop__vm_release(meters.all, meters.max * sizeof *meters.all);
+    meters.all = NULL;
+}
+
+/* The process's meter; made when it has none. */
+static struct meter *meter_of(cop_ctx *p) {
+    if (p->slot->meter != 0)
+        return &meters.all[p->slot->meter];
+    cop__lock(&meters.lock);
+    uint32_t number = meters.free;
+    if (number != 0)
+        meters.free = meters.all[number].next_free;
+    else
+        number = meters.top++; /* there are as many as slots */
+    cop__unlock(&meters.lock);
+    struct meter *m = &meters.all[number];
+    m->dropped = 0;
+    m->heap_words = m->max_length = m->max_words = 0;
+    __atomic_store_n(&m->tripped, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&p->slot->meter, number, __ATOMIC_RELEASE);
+    return m;
+}
+
+void cop__meter_give(struct cop__slot *slot) {
+    uint32_t number = slot->meter;
+    if (number == 0)
+        return;
+    __atomic_store_n(&slot->meter, 0, __ATOMIC_RELEASE);
+    cop__lock(&meters.lock);
+    meters.all[number].next_free = meters.free;
+    meters.free = number;
+    cop__unlock(&meters.lock);
+}
+
+static size_t weight(const struct cop__env *env) {
+    return env->frag.words + sizeof *env / sizeof(uint64_t);
+}
+
+void cop__meter_release(struct cop__env *env) {
+    struct meter *m = &meters.all[env->id];
+    __atomic_fetch_sub(&m->words, (int64_t)weight(env), __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&m->length, 1, __ATOMIC_RELAXED);
+    env->id = 0;
+}
+
+/* ---- the mailbox ------------------------------------------------------------------------------------ */
+
+static bool is_full(const struct meter *m) {
+    int64_t length = __atomic_load_n(&m->length, __ATOMIC_RELAXED);
+    int64_t words = __atomic_load_n(&m->words, __ATOMIC_RELAXED);
+    return (m->max_length != 0 && length >= (int64_t)m->max_length)
+           || (m->max_words != 0 && words >= (int64_t)m->max_words);
+}
+
+static bool always_passes(const cop_ctx *sender, const struct cop__env *env) {
+    const cop_term *e = cop__tuple_elems(env->term, 3);
+    return env->kind != SIG_MESSAGE || env->to.w == sender->pid.w
+           || (e != NULL && e[0].w == cop_a(system).t.w);
+}
+
+/* Its owner looks at itself, also when it does not run. */
+static void tell_owner(cop_ctx *sender, struct meter *m, cop_term owner) {
+    if (__atomic_exchange_n(&m->tripped, 1, __ATOMIC_RELAXED) == 0)
+        cop__deliver(sender->worker, cop__env_raw(SIG_LIMIT, owner, sender->pid, 0));
+}
+
+/* Until the owner has taken half of what was there, or is gone. */
+static void wait_for_room(cop_ctx *sender, cop_term owner) {
+    cop_ref ref = cop__ref_next(sender);
+    cop__deliver(sender->worker, cop__env_new(SIG_ROOM, owner, sender->pid, ref.t));
+    cop__leave(sender);
+    cop_term room;
+    cop_receive_ref(sender, COP_INFINITY, ref, &room);
+    cop__enter(sender);
+}
+
+bool cop__meter_admit(cop_ctx *sender, uint32_t number, struct cop__env *env) {
+    struct meter *m = &meters.all[number];
+    if (always_passes(sender, env))
+        return true;
+    while (is_full(m)) {
+        if (m->policy == COP_QUEUE_DROP) {
+            __atomic_fetch_add(&m->dropped, 1, __ATOMIC_RELAXED);
+            return false;
+        }
+        if (m->policy == COP_QUEUE_EXIT) {
+            tell_owner(sender, m, env->to);
+            return false;
+        }
+        wait_for_room(sender, env->to);
+        struct cop__slot *slot = cop__slot_of(env->to);
+        if (__atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE) != env->to.w)
+            return false;
+    }
+    env->id = number;
+    int64_t words = __atomic_add_fetch(&m->words, (int64_t)weight(env), __ATOMIC_RELAXED);
+    __atomic_fetch_add(&m->length, 1, __ATOMIC_RELAXED);
+    if (m->heap_words != 0 && words > (int64_t)m->heap_words)
+        tell_owner(sender, m, env->to);
+    return true;
+}
+
+void cop__set_max_queue(cop_ctx *p, size_t length, size_t bytes, int policy) {
+    struct meter *m = meter_of(p);
+    m->max_length = length;
+    m->max_words = (bytes + 7) / 8;
+    m->policy = (uint8_t)policy;
+}
+
+/* SIG_ROOM: somebody waits until there is room again. */
+void cop__handle_room(cop_ctx *p, struct cop__env *env) {
+    struct cop__extra *extra = cop__extra_of(p);
+    env->next = extra->waiters;
+    extra->waiters = env;
+    cop__meter_wake(p);
+}
+
+void cop__answer_room(struct cop__env *env) {
+    struct cop__scratch scratch;
+    cop_ctx *c = cop__scratch_open(&scratch);
+    cop_term answer = cop_tuple(c, env->term, cop_a(room));
+    cop__deliver(cop__worker_self(), cop__env_new(SIG_MESSAGE, env->from, COP_NONE, answer));
+    cop__scratch_close(&scratch);
+    cop__env_free(env);
+}
+
+void cop__meter_wake(cop_ctx *p) {
+    struct cop__extra *extra = p->extra;
+    const struct meter *m = p->slot != NULL ? &meters.all[p->slot->meter] : NULL;
+    if (m != NULL && !p->exiting
+        && ((m->max_length != 0
+             && __atomic_load_n(&m->length, __ATOMIC_RELAXED) > (int64_t)m->max_length / 2)
+            || (m->max_words != 0
+                && __atomic_load_n(&m->words, __ATOMIC_RELAXED) > (int64_t)m->max_words / 2)))
+        return;
+    struct cop__env *env = extra->waiters;
+    extra->waiters = NULL;
+    while (env != NULL) {
+        struct cop__env *next = env->next;
+        cop__answer_room(env);
+        env = next;
+    }
+}
+
+cop_term cop__max_queue_map(cop_ctx *ctx, const cop_ctx *p) {
+    static const struct meter none;
+    static const char *const names[] = { "drop", "exit", "wait" };
+    const struct meter *m = p->slot->meter != 0 ? &meters.all[p->slot->meter] : &none;
+    return cop_map(ctx, cop_a(length), (uint64_t)m->max_length, cop_a(bytes),
+                   (uint64_t)m->max_words * 8, cop_a(policy), cop_atom_new(names[m->policy]),
+                   cop_a(dropped), __atomic_load_n(&m->dropped, __ATOMIC_RELAXED));
+}
+
+/* ---- the heap ----------------------------------------------------------------------------------------- */
+
+static void over_limit(cop_ctx *p);
+
+void cop__set_max_heap(cop_ctx *p, size_t words) {
+    struct cop__extra *extra = cop__extra_of(p);
+    extra->max_heap_words = words;
+    p->heap.limit_words = words > UINT32_MAX ? UINT32_MAX : (uint32_t)words;
+    cop__limit_hook = over_limit;
+    if (words != 0 && !extra->off_heap && !extra->no_kill)
+        meter_of(p)->heap_words = words;
+    else if (p->slot->meter != 0)
+        meters.all[p->slot->meter].heap_words = 0;
+}
+
+size_t cop__total_words(const cop_ctx *p) {
+    size_t words = cop__heap_words(&p->heap);
+    if (p->extra != NULL && p->extra->with_shared)
+        words += cop__heap_shared_bytes(&p->heap) / sizeof(uint64_t);
+    if (p->extra == NULL || !p->extra->off_heap)
+        words += p->queue_words;
+    return words;
+}
+
+/* To the process registered as :logger; built aside, because there is no room here. */
+static void log_limit(cop_ctx *p, size_t words, bool kill) {
+    cop_term logger = cop__name_lookup(cop_a(logger).t);
+    if (cop_is_none(logger))
+        return;
+    struct cop__scratch scratch;
+    cop_ctx *c = cop__scratch_open(&scratch);
+    cop_term text =
+        cop_format(c,
+                   "Process:          #PID<0.%llu.%llu>\n"
+                   "     Context:          maximum heap size reached\n"
+                   "     Max Heap Size:    %zu\n"
+                   "     Total Heap Size:  %zu\n"
+                   "     Kill:             %s\n"
+                   "     Error Logger:     true\n"
+                   "     Message Queue Len: %u\n"
+                   "     GC Info:          minor_gcs %u, old %u words",
+                   (unsigned long long)cop__pid_slot(p->pid),
+                   (unsigned long long)cop__pid_serial(p->pid), p->extra->max_heap_words, words,
+                   kill ? "true" : "false", p->queue_len, p->heap.since_full, p->heap.old_words);
+    cop_term origin = cop_map(c, cop_a(tag), cop_a(error), cop_a(emulator), cop_bool(true));
+    int64_t now =
+        (cop__node.sim ? INT64_C(1700000000000000000) + cop__now_ns() : cop__clock_realtime_ns())
+        / 1000;
+    cop_term meta = cop_map(c, cop_a(error_logger), origin, cop_a(pid), p->pid, cop_a(gl),
+                            p->leader, cop_a(time), now);
+    cop_term event =
+        cop_tuple(c, cop_a(log), cop_a(error), cop_tuple(c, cop_a(string), text), meta);
+    cop__deliver(cop__worker_self(), cop__env_new(SIG_MESSAGE, logger, p->pid, event));
+    cop__scratch_close(&scratch);
+}
+
+void cop__heap_limit(cop_ctx *p) {
+    struct cop__extra *extra = p->extra;
+    size_t words = cop__total_words(p);
+    if (extra == NULL || extra->max_heap_words == 0 || words <= extra->max_heap_words
+        || p->pending_exit || p->exiting)
+        return;
+    bool kill = !extra->no_kill;
+    if (!extra->no_log)
+        log_limit(p, words, kill);
+    if (kill) {
+        extra->exit_term = cop_a(killed).t;
+        p->pending_exit = true;
+    } else if (words <= UINT32_MAX / 2) {
+        p->heap.limit_words = (uint32_t)words * 2; /* said once; again when it has doubled */
+    }
+}
+
+/* The heap takes more memory, in the middle of whatever the process does. */
+static void over_limit(cop_ctx *p) {
+    if (p->worker == NULL || p->pending_exit || p->exiting || p->kind == KIND_PORT
+        || __atomic_load_n(&p->worker->in_runtime, __ATOMIC_RELAXED))
+        return; /* the run-time finishes what it does; the next look is soon */
+    cop__enter(p);
+    cop__heap_limit(p);
+    cop__check_exit(p);
+    cop__leave(p);
+}
+
+void cop__handle_limit(cop_ctx *p) {
+    if (p->slot == NULL || p->slot->meter == 0)
+        return;
+    struct meter *m = &meters.all[p->slot->meter];
+    __atomic_store_n(&m->tripped, 0, __ATOMIC_RELAXED);
+    cop__heap_limit(p);
+    if (p->pending_exit || p->exiting || m->policy != COP_QUEUE_EXIT || !is_full(m))
+        return;
+    cop__extra_of(p)->exit_term = cop_a(max_queue).t;
+    p->pending_exit = true;
+}
