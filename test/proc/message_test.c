@@ -2,6 +2,7 @@
 /* Sending, receiving, names, timers, dictionary: the spec's cases (Elixir 1.14 / OTP 25). */
 #include <coppice.h>
 #include <coppice/test.h>
+#include <stdio.h>
 
 static bool is_b(cop_term message, void *arg) { return cop_match(message, cop_a(b)); }
 
