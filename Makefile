@@ -3,7 +3,7 @@ BUILD ?= build/release
 PREFIX ?= /usr/local
 CC ?= cc
 
-.PHONY: all demo test bench check install clean setup
+.PHONY: all demo test bench check conformance install clean setup
 
 all: setup $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -29,6 +29,10 @@ bench: all
 # The sanitizer builds, clang-tidy, the format and the include rule.
 check: setup
 	scripts/check
+
+# Runs the tests and writes docs/conformance.md, a line for each case of the specification.
+conformance: all
+	scripts/conformance $(BUILD)
 
 install: all
 	meson configure $(BUILD) -Dprefix=$(PREFIX)
