@@ -17,8 +17,9 @@ TEST(PR_100_trap_exit_gives_the_old_value) {
 TEST(PR_101_max_heap_size_gives_the_old_map) {
     EXPECT_TERM(ctx, cop_process_flag(ctx, cop_a(max_heap_size), 1000000),
                 "%{size: 0, kill: true, error_logger: true}");
-    EXPECT_TERM(ctx, cop_process_flag(ctx, cop_a(max_heap_size),
-                                      cop_map(ctx, cop_a(size), 2000000, cop_a(kill), cop_bool(false))),
+    EXPECT_TERM(ctx,
+                cop_process_flag(ctx, cop_a(max_heap_size),
+                                 cop_map(ctx, cop_a(size), 2000000, cop_a(kill), cop_bool(false))),
                 "%{size: 1000000, kill: true, error_logger: true}");
     EXPECT_TERM(ctx, cop_process_info(ctx, me(ctx), cop_a(max_heap_size)),
                 "%{size: 2000000, kill: false, error_logger: true}");
@@ -78,12 +79,13 @@ TEST(PR_118_subscriptions_to_nodes_are_counted) {
 
 TEST(PR_103_info_has_the_usual_items_in_their_order) {
     cop_pid p = cop_spawn(ctx, wait_for_ever, COP_NONE);
-    EXPECT_TERM(ctx, cop_process_info_all(ctx, p),
-                "[current_function: _, initial_call: _, status: _, message_queue_len: 0, links: [], "
-                "dictionary: [], trap_exit: false, error_handler: :error_handler, priority: :normal, "
-                "group_leader: _, total_heap_size: _, heap_size: _, stack_size: _, reductions: _, "
-                "garbage_collection: [max_heap_size: _, min_bin_vheap_size: _, min_heap_size: _, "
-                "fullsweep_after: _, minor_gcs: _], suspending: []]");
+    EXPECT_TERM(
+        ctx, cop_process_info_all(ctx, p),
+        "[current_function: _, initial_call: _, status: _, message_queue_len: 0, links: [], "
+        "dictionary: [], trap_exit: false, error_handler: :error_handler, priority: :normal, "
+        "group_leader: _, total_heap_size: _, heap_size: _, stack_size: _, reductions: _, "
+        "garbage_collection: [max_heap_size: _, min_bin_vheap_size: _, min_heap_size: _, "
+        "fullsweep_after: _, minor_gcs: _], suspending: []]");
     cop_process_register(ctx, p, cop_a(named));
     EXPECT_TERM(ctx, cop_head(cop_process_info_all(ctx, p)), "{:registered_name, :named}");
     EXPECT(cop_is_none(cop_process_info_all(ctx, test_dead_pid(ctx))));
@@ -105,9 +107,9 @@ TEST(PR_105_unknown_items_and_empty_lists) {
     EXPECT_ERROR(ctx, ":badarg") { cop_process_info(ctx, dead, cop_a(foo)); }
     EXPECT_ERROR(ctx, ":badarg") { cop_process_info_list(ctx, me(ctx), cop_a(links).t); }
     EXPECT_TERM(ctx, cop_process_info_list(ctx, me(ctx), COP_NIL), "[]");
-    EXPECT_TERM(ctx,
-                cop_process_info_list(ctx, me(ctx), cop_list(ctx, cop_a(trap_exit), cop_a(trap_exit))),
-                "[trap_exit: false, trap_exit: false]");
+    EXPECT_TERM(
+        ctx, cop_process_info_list(ctx, me(ctx), cop_list(ctx, cop_a(trap_exit), cop_a(trap_exit))),
+        "[trap_exit: false, trap_exit: false]");
 }
 
 static void busy(cop_ctx *ctx, cop_term arg) {
@@ -143,7 +145,8 @@ TEST(PR_106_every_item_is_answered) {
         { "reductions", "_" },
         { "garbage_collection", "[_, _, _, _, _]" },
         { "garbage_collection_info",
-          "[old_heap_block_size: _, heap_block_size: _, mbuf_size: _, recent_size: _, stack_size: _, "
+          "[old_heap_block_size: _, heap_block_size: _, mbuf_size: _, recent_size: _, stack_size: "
+          "_, "
           "old_heap_size: _, heap_size: _, bin_vheap_size: _, bin_vheap_block_size: _, "
           "bin_old_vheap_size: _, bin_old_vheap_block_size: _]" },
         { "max_heap_size", "%{size: 0}" },

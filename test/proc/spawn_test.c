@@ -46,15 +46,18 @@ TEST(PR_006_bad_options_make_no_process) {
         { .max_queue_policy = (cop_queue_policy)9 },
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        EXPECT_ERROR(ctx, ":badarg") { cop_process_spawn(ctx, return_at_once, COP_NONE, &wrong[i]); }
+        EXPECT_ERROR(ctx, ":badarg") {
+            cop_process_spawn(ctx, return_at_once, COP_NONE, &wrong[i]);
+        }
     EXPECT_ERROR(ctx, ":badarg") { cop_spawn(ctx, NULL, COP_NONE); }
     EXPECT_INT(cop_node_process_count(), before);
 }
 
 TEST(options_are_read_from_a_term) {
-    static const char text[] =
-        "[:link, {:monitor, [tag: :t, alias: :reply_demonitor]}, {:priority, :low}, fullsweep_after: 0, "
-        "max_heap_size: %{size: 5000, kill: false}, message_queue_data: :off_heap, async_dist: true]";
+    static const char text[] = "[:link, {:monitor, [tag: :t, alias: :reply_demonitor]}, "
+                               "{:priority, :low}, fullsweep_after: 0, "
+                               "max_heap_size: %{size: 5000, kill: false}, message_queue_data: "
+                               ":off_heap, async_dist: true]";
     cop_term list;
     cop_spawn_opts o;
     EXPECT(cop_parse(ctx, text, sizeof text - 1, &list, NULL));
@@ -89,7 +92,9 @@ TEST(PR_008_options_are_shown_by_info) {
 }
 
 TEST(PR_009_the_map_of_max_heap_size) {
-    cop_spawn_opts o = { .max_heap_words = 100000, .max_heap_no_kill = true, .max_heap_no_log = true };
+    cop_spawn_opts o = { .max_heap_words = 100000,
+                         .max_heap_no_kill = true,
+                         .max_heap_no_log = true };
     cop_pid p = cop_process_spawn(ctx, wait_for_ever, COP_NONE, &o).pid;
     EXPECT_TERM(ctx, cop_process_info(ctx, p, cop_a(max_heap_size)),
                 "%{size: 100000, kill: false, error_logger: false}");
@@ -242,7 +247,8 @@ TEST(a_full_mailbox_drops) {
 }
 
 TEST(a_full_mailbox_ends_its_owner) {
-    cop_spawn_opts o = { .monitor = true, .max_queue_bytes = 1000,
+    cop_spawn_opts o = { .monitor = true,
+                         .max_queue_bytes = 1000,
                          .max_queue_policy = COP_QUEUE_EXIT };
     cop_pid p = cop_process_spawn(ctx, sleep_for_ever, COP_NONE, &o).pid;
     for (int i = 0; i < 100; i++)
@@ -310,7 +316,8 @@ static cop_term take(cop_ctx *ctx, cop_term env, size_t argc, const cop_term *ar
 
 static const cop_module calculator = {
     .name = "calculator",
-    .exports = (const cop_export[]){ { "add", 2, add }, { "tell", 2, tell }, { "take", 1, take }, { 0 } },
+    .exports =
+        (const cop_export[]){ { "add", 2, add }, { "tell", 2, tell }, { "take", 1, take }, { 0 } },
 };
 
 static const cop_module bad = {
@@ -322,7 +329,8 @@ TEST(functions_are_called_by_name) {
     EXPECT_INT(cop_module_load(&calculator), 0);
     EXPECT_INT(cop_module_load(&calculator), 0); /* again replaces */
     EXPECT_TERM(ctx, cop_apply(ctx, cop_a(calculator), cop_a(add), cop_list(ctx, 1, 2)), "3");
-    EXPECT_TERM(ctx, cop_fun_call(ctx, cop_fun_export(ctx, cop_a(calculator), cop_a(add), 2), 20, 22),
+    EXPECT_TERM(ctx,
+                cop_fun_call(ctx, cop_fun_export(ctx, cop_a(calculator), cop_a(add), 2), 20, 22),
                 "42");
     EXPECT_ERROR(ctx, ":undef") { cop_apply(ctx, cop_a(calculator), cop_a(add), cop_list(ctx, 1)); }
     EXPECT_ERROR(ctx, ":badarg") { cop_apply(ctx, cop_a(calculator), cop_a(add), cop_a(x).t); }
@@ -338,8 +346,9 @@ TEST(functions_are_called_by_name) {
 
 TEST(a_process_runs_a_function_by_name) {
     cop_module_load(&calculator);
-    cop_spawned s = cop_spawn_mfa(ctx, cop_a(calculator), cop_a(tell), cop_list(ctx, cop_self(ctx), 5),
-                                  &(cop_spawn_opts){ .monitor = true });
+    cop_spawned s =
+        cop_spawn_mfa(ctx, cop_a(calculator), cop_a(tell), cop_list(ctx, cop_self(ctx), 5),
+                      &(cop_spawn_opts){ .monitor = true });
     ASSERT_RECEIVE(ctx, "{:told, 5}");
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :normal}");
     s = cop_spawn_mfa(ctx, cop_a(calculator), cop_a(take), cop_list(ctx, cop_self(ctx)), NULL);
@@ -349,7 +358,8 @@ TEST(a_process_runs_a_function_by_name) {
 }
 
 TEST(PR_014_exit_reason_of_an_undefined_function) {
-    cop_spawn_mfa(ctx, cop_a(nomod), cop_a(nofun), cop_list(ctx, 1), &(cop_spawn_opts){ .monitor = true });
+    cop_spawn_mfa(ctx, cop_a(nomod), cop_a(nofun), cop_list(ctx, 1),
+                  &(cop_spawn_opts){ .monitor = true });
     cop_term down = ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, {:undef, [_ | _]}}");
     EXPECT_TERM(ctx, cop_head(cop_elem(cop_elem(down, 4), 1)), "{:nomod, :nofun, [1], []}");
     cop_spawn_monitor(ctx, exit_with_arg, cop_tuple(ctx, cop_a(a), 1));
@@ -358,7 +368,9 @@ TEST(PR_014_exit_reason_of_an_undefined_function) {
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :normal}");
 }
 
-static cop_term of_one(cop_ctx *ctx, cop_term env, size_t argc, const cop_term *argv) { return env; }
+static cop_term of_one(cop_ctx *ctx, cop_term env, size_t argc, const cop_term *argv) {
+    return env;
+}
 
 TEST(PR_015_a_fun_of_another_arity_ends_its_process) {
     cop_term fun = cop_fun(ctx, of_one, 1, COP_NIL);
@@ -371,7 +383,9 @@ TEST(PR_015_a_fun_of_another_arity_ends_its_process) {
 }
 
 TEST(PR_016_arguments_must_be_a_list) {
-    EXPECT_ERROR(ctx, ":badarg") { cop_spawn_mfa(ctx, cop_a(m), cop_a(f), cop_a(notalist).t, NULL); }
+    EXPECT_ERROR(ctx, ":badarg") {
+        cop_spawn_mfa(ctx, cop_a(m), cop_a(f), cop_a(notalist).t, NULL);
+    }
 }
 
 /* ---- reports ------------------------------------------------------------------------------------------ */
@@ -383,10 +397,10 @@ TEST(PR_017_only_errors_and_throws_are_logged) {
     test_capture_log(ctx);
     cop_pid p = cop_spawn_monitor(ctx, raise_oops, COP_NONE).pid;
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, _}");
-    cop_term event = ASSERT_RECEIVE(ctx,
-                                    "{:log, :error, {:format, 'Error in process ~p with exit value:~n~p~n', "
-                                    "[_, {%RuntimeError{message: \"oops\"}, _}]}, "
-                                    "%{error_logger: %{tag: :error, emulator: true}}}");
+    cop_term event = ASSERT_RECEIVE(
+        ctx, "{:log, :error, {:format, 'Error in process ~p with exit value:~n~p~n', "
+             "[_, {%RuntimeError{message: \"oops\"}, _}]}, "
+             "%{error_logger: %{tag: :error, emulator: true}}}");
     EXPECT_SAME(ctx, cop_head(cop_elem(cop_elem(event, 2), 2)), p);
     cop_spawn_monitor(ctx, throw_ball, COP_NONE);
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, _}");
@@ -401,7 +415,8 @@ TEST(PR_017_only_errors_and_throws_are_logged) {
 /* ---- requests ------------------------------------------------------------------------------------------ */
 
 TEST(PR_018_a_spawn_is_requested) {
-    cop_ref r = cop_spawn_request(ctx, wait_for_ever, COP_NONE, NULL, COP_NONE, COP_SPAWN_REPLY_YES);
+    cop_ref r =
+        cop_spawn_request(ctx, wait_for_ever, COP_NONE, NULL, COP_NONE, COP_SPAWN_REPLY_YES);
     cop_term reply = ASSERT_RECEIVE(ctx, "{:spawn_reply, _, :ok, _}");
     EXPECT_SAME(ctx, cop_elem(reply, 1), r);
     EXPECT(cop_is_pid(cop_elem(reply, 3)));
