@@ -3,6 +3,7 @@
 #define COPPICE_H
 
 /* The whole public API. Tests include coppice/test.h too. */
+#include <coppice/enum.h>
 #include <coppice/gen_server.h>
 #include <coppice/gen_tcp.h>
 #include <coppice/logger.h>

@@ -430,19 +430,28 @@ void cop__scope_enter(cop_ctx *ctx, struct cop__scope *scope) {
     scope->dictionary = ctx->dictionary.w;
 }
 
-void cop__scope_leave(struct cop__scope *scope) {
+/* *keep (NULL: nothing) outlives the scope too. */
+void cop__scope_leave_with(struct cop__scope *scope, cop_term *keep) {
     struct cop__heap_mark mark;
     memcpy(&mark, scope->mark, sizeof mark);
     cop_ctx *p = scope->ctx;
     cop__enter(p);
     /* What was put into the dictionary meanwhile outlives the scope: it moves out first. */
-    struct cop__env *kept = NULL;
+    struct cop__env *dictionary = NULL, *kept = NULL;
     if (p->dictionary.w != scope->dictionary && !cop_is_none(p->dictionary)) {
-        kept = cop__env_new(SIG_MESSAGE, p->pid, p->pid, p->dictionary);
-        p->dictionary = kept->term;
+        dictionary = cop__env_new(SIG_MESSAGE, p->pid, p->pid, p->dictionary);
+        p->dictionary = dictionary->term;
+    }
+    if (keep != NULL) {
+        kept = cop__env_new(SIG_MESSAGE, p->pid, p->pid, *keep);
+        *keep = kept->term;
     }
     cop__heap_release(&p->heap, &mark);
+    if (dictionary != NULL)
+        cop__heap_adopt(&p->heap, &dictionary->frag);
     if (kept != NULL)
         cop__heap_adopt(&p->heap, &kept->frag);
     cop__leave(p);
 }
+
+void cop__scope_leave(struct cop__scope *scope) { cop__scope_leave_with(scope, NULL); }

@@ -528,6 +528,7 @@ void cop__names_free(void);
 void cop__name_forget(struct cop__slot *slot);
 cop_term cop__name_lookup(cop_term atom);
 void cop__owned_release(cop_ctx *p);
+void cop__scope_leave_with(struct cop__scope *scope, cop_term *keep);
 void cop__fault_init(void);
 cop_term cop__fault_reason(cop_ctx *p, struct cop__worker *w);
 cop_term cop__stacktrace(cop_ctx *p, const uintptr_t *pcs, size_t count);
