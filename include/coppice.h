@@ -8,6 +8,7 @@
 #include <coppice/gen_tcp.h>
 #include <coppice/logger.h>
 #include <coppice/match.h>
+#include <coppice/match_spec.h>
 #include <coppice/module.h>
 #include <coppice/node.h>
 #include <coppice/os.h>

@@ -15,6 +15,7 @@
 
 #include "os/symbol.h"
 #include "proc/proc.h"
+#include "term/match_spec.h"
 
 enum { TRY_PLAIN = 1, TRY_TRACED, TRY_FAULT };
 
@@ -299,7 +300,10 @@ _Noreturn __attribute__((noinline)) void cop__stack_exhausted(cop_ctx *p) {
     cop__back(p, BACK_FAULT);
 }
 
+static cop_term self_for_terms(cop_ctx *ctx) { return ctx->pid; }
+
 void cop__fault_init(void) {
+    cop__self_hook = self_for_terms;
     cop__raise_hook = raise_from_terms;
     cop__undef_hook = raise_undef;
     cop__fault_install(on_fault);
