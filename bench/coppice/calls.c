@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * call.1, call.8, call.1000, fanin.cast and memory.gen_server: the gen_server.
+ * call.1, call.8, call.1000, fanin.cast, memory.gen_server and memory.hibernated: the gen_server.
  *
  * A call is the whole thing: a fresh reference that is monitor and alias at once, a time-out of
  * five seconds, a reply that cannot come late. Clients are raw processes; the server echoes its
@@ -16,7 +16,7 @@ struct server {
 static cop_init server_init(cop_ctx *ctx, void *state, cop_term arg) {
     struct server *self = state;
     self->main = COP_NIL;
-    return cop_init_ok();
+    return cop_match(arg, cop_a(hibernate)) ? cop_then_hibernate(cop_init_ok()) : cop_init_ok();
 }
 
 static cop_next server_call(cop_ctx *ctx, void *state, cop_term request, cop_from from) {
@@ -49,12 +49,14 @@ static const cop_gen_server server = {
     .handle_cast = server_cast,
 };
 
-static cop_pid start_server(cop_ctx *ctx) {
-    cop_started started = cop_gen_server_start(ctx, &server, COP_NIL, NULL);
+static cop_pid start_server(cop_ctx *ctx, cop_term arg) {
+    cop_started started = cop_gen_server_start(ctx, &server, arg, NULL);
     if (started.is != COP_STARTED)
         bench_fail("gen_server did not start");
     return started.pid;
 }
+
+cop_pid bench_start_server(cop_ctx *ctx) { return start_server(ctx, COP_NIL); }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
@@ -84,7 +86,7 @@ static int64_t timed_calls(cop_ctx *ctx, const cop_pid *servers, int count, int 
     int64_t start = bench_now_ns();
     for (int i = 0; i < clients; i++)
         cop_send(ctx, started[i], cop_a(go));
-    bench_collect(ctx, clients);
+    bench_collect(ctx, clients, cop_a(client_done).t);
     int64_t took = bench_now_ns() - start;
     cop_free(ctx, started);
     return took;
@@ -93,7 +95,7 @@ static int64_t timed_calls(cop_ctx *ctx, const cop_pid *servers, int count, int 
 static void bench_calls(cop_ctx *ctx, const char *name, int count, int clients) {
     cop_pid *servers = cop_alloc(ctx, (size_t)count * sizeof(servers[0]));
     for (int i = 0; i < count; i++)
-        servers[i] = start_server(ctx);
+        servers[i] = bench_start_server(ctx);
     timed_calls(ctx, servers, count, clients, CALLS / 10);
     bench_out(name, (double)timed_calls(ctx, servers, count, clients, CALLS) / CALLS, "ns/call");
 }
@@ -117,11 +119,11 @@ static void cast_many(cop_ctx *ctx, cop_term arg) {
 }
 
 static int64_t fanin_cast(cop_ctx *ctx, int64_t messages) {
-    cop_pid to = start_server(ctx);
+    cop_pid to = bench_start_server(ctx);
     cop_gen_server_call(ctx, to, cop_tuple(ctx, cop_a(limit), cop_self(ctx), messages), 5000);
     int64_t start = bench_now_ns();
     bench_senders(ctx, cast_many, to, messages);
-    bench_collect(ctx, 1);
+    bench_collect(ctx, 1, cop_a(all_there).t);
     int64_t took = bench_now_ns() - start;
     cop_process_exit(ctx, to, cop_a(kill));
     return took;
@@ -135,6 +137,12 @@ void bench_fanin_cast(cop_ctx *ctx) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static void start_one(cop_ctx *ctx) { start_server(ctx); }
+static void start_one(cop_ctx *ctx) { bench_start_server(ctx); }
+
+static void start_hibernated(cop_ctx *ctx) { start_server(ctx, cop_a(hibernate).t); }
 
 void bench_memory_gen_server(cop_ctx *ctx) { bench_memory(ctx, "memory.gen_server", start_one); }
+
+void bench_memory_hibernated(cop_ctx *ctx) {
+    bench_memory(ctx, "memory.hibernated", start_hibernated);
+}

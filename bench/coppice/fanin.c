@@ -50,7 +50,7 @@ static int64_t fanin_send(cop_ctx *ctx, int64_t messages) {
     cop_pid to = cop_spawn(ctx, counter_start, cop_tuple(ctx, cop_self(ctx), messages));
     int64_t start = bench_now_ns();
     bench_senders(ctx, send_many, to, messages);
-    bench_collect(ctx, 1);
+    bench_collect(ctx, 1, cop_a(all_there).t);
     return bench_now_ns() - start;
 }
 

@@ -3,6 +3,7 @@
  * memory.*: resident bytes per process, a million of them, idle, after half a second of rest.
  *
  *   memory.gen_server   started with gen_server (calls.c), a term and an integer of state
+ *   memory.hibernated   the same, hibernated by its init
  *   memory.callback     no behaviour: a callback process that waits for its first message
  *   memory.raw          waits in the middle of a function, in cop_receive, with its C stack
  * The peer of the last two is the same: in Erlang there is one kind of waiting.
@@ -12,7 +13,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static double resident_bytes(void) {
+double bench_resident_bytes(void) {
     unsigned long long all, resident;
     FILE *file = fopen("/proc/self/statm", "r");
     if (file == NULL || fscanf(file, "%llu %llu", &all, &resident) != 2)
@@ -22,7 +23,7 @@ static double resident_bytes(void) {
 }
 
 void bench_memory(cop_ctx *ctx, const char *name, void (*start)(cop_ctx *ctx)) {
-    double before = resident_bytes();
+    double before = bench_resident_bytes();
     for (int i = 0; i < MEMORY_PROCESSES; i++) {
         COP_SCOPE(ctx) { start(ctx); }
         /* Each has come to rest before the next thousand is born, as a gen_server has anyway. */
@@ -32,7 +33,7 @@ void bench_memory(cop_ctx *ctx, const char *name, void (*start)(cop_ctx *ctx)) {
     cop_process_sleep(ctx, 500);
     if (cop_node_process_count() < MEMORY_PROCESSES)
         bench_fail("some of a million processes are gone");
-    bench_out(name, (resident_bytes() - before) / MEMORY_PROCESSES, "bytes/process");
+    bench_out(name, (bench_resident_bytes() - before) / MEMORY_PROCESSES, "bytes/process");
 }
 
 static void ignore_message(cop_ctx *ctx, void *state, cop_term message) { cop_exit(ctx, message); }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spawn, pingpong, ring: processes and plain messages.
+ * spawn, pingpong, fanout, ring: processes and plain messages.
  *
- * The two of pingpong are raw processes, which wait in cop_receive as Erlang's wait in receive. The
- * thousand of ring are callback processes, as everything is in Coppice that waits for work.
+ * The two of pingpong are raw processes, which wait in cop_receive as Erlang's wait in receive. Those
+ * of fanout and ring are callback processes, as everything is in Coppice that waits for work.
  */
 #include "bench.h"
 
@@ -15,16 +15,40 @@ static void spawn_batches(cop_ctx *ctx, int batches) {
     for (int b = 0; b < batches; b++) {
         for (int i = 0; i < SPAWN_BATCH; i++)
             cop_spawn(ctx, say_done, cop_self(ctx).t);
-        bench_collect(ctx, SPAWN_BATCH);
+        bench_collect(ctx, SPAWN_BATCH, cop_a(done).t);
     }
 }
 
-void bench_spawn(cop_ctx *ctx) {
-    spawn_batches(ctx, SPAWN_BATCHES / 10);
+static void end_at_once(cop_ctx *ctx, cop_term arg) {}
+
+/* The same, joined by monitors in the place of a word. */
+static void monitor_batches(cop_ctx *ctx, int batches) {
+    for (int b = 0; b < batches; b++) {
+        for (int i = 0; i < SPAWN_BATCH; i++)
+            cop_spawn_monitor(ctx, end_at_once, COP_NIL);
+        for (int i = 0; i < SPAWN_BATCH; i++) {
+            COP_SCOPE(ctx) {
+                cop_term message, ref, pid;
+                cop_receive(ctx, 60000, &message);
+                if (!cop_match_tuple(message, cop_a(DOWN), &ref, cop_a(process), &pid,
+                                     cop_a(normal)))
+                    bench_fail("no down message");
+            }
+        }
+    }
+}
+
+static void time_spawn(cop_ctx *ctx, const char *name, void (*batches)(cop_ctx *ctx, int count)) {
+    batches(ctx, SPAWN_BATCHES / 10);
     int64_t start = bench_now_ns();
-    spawn_batches(ctx, SPAWN_BATCHES);
+    batches(ctx, SPAWN_BATCHES);
     int64_t took = bench_now_ns() - start;
-    bench_out("spawn", (double)took / ((double)SPAWN_BATCHES * SPAWN_BATCH), "ns/process");
+    bench_out(name, (double)took / ((double)SPAWN_BATCHES * SPAWN_BATCH), "ns/process");
+}
+
+void bench_spawn(cop_ctx *ctx) {
+    time_spawn(ctx, "spawn", spawn_batches);
+    time_spawn(ctx, "spawn.monitor", monitor_batches);
 }
 
 /* ---- pingpong -------------------------------------------------------------------------------- */
@@ -81,6 +105,43 @@ void bench_pingpong(cop_ctx *ctx) {
     bench_out("pingpong", took / (2.0 * PINGPONG_ROUNDS), "ns/message");
 }
 
+/* ---- fanout: one asks 100,000, and all answer ------------------------------------------------ */
+
+static void echo_message(cop_ctx *ctx, void *state, cop_term message) {
+    cop_pid from;
+    cop_term what;
+    if (cop_match_tuple(message, &from, &what))
+        cop_send(ctx, from, cop_a(pong));
+}
+
+static const cop_callbacks echo_callbacks = { .name = "echo", .message = echo_message };
+
+static void echo_start(cop_ctx *ctx, cop_term arg) { cop_become(ctx, &echo_callbacks, NULL); }
+
+cop_pid bench_start_echo(cop_ctx *ctx) { return cop_spawn(ctx, echo_start, COP_NIL); }
+
+static void fan(cop_ctx *ctx, const cop_pid *all, int rounds) {
+    for (int round = 0; round < rounds; round++) {
+        COP_SCOPE(ctx) {
+            cop_term question = cop_tuple(ctx, cop_self(ctx), cop_a(ping));
+            for (int i = 0; i < FANOUT_PROCESSES; i++)
+                cop_send(ctx, all[i], question);
+            bench_collect(ctx, FANOUT_PROCESSES, cop_a(pong).t);
+        }
+    }
+}
+
+void bench_fanout(cop_ctx *ctx) {
+    cop_pid *all = cop_alloc(ctx, FANOUT_PROCESSES * sizeof(all[0]));
+    for (int i = 0; i < FANOUT_PROCESSES; i++)
+        all[i] = bench_start_echo(ctx);
+    fan(ctx, all, 2);
+    int64_t start = bench_now_ns();
+    fan(ctx, all, FANOUT_ROUNDS);
+    int64_t took = bench_now_ns() - start;
+    bench_out("fanout", (double)took / ((double)FANOUT_ROUNDS * FANOUT_PROCESSES), "ns/process");
+}
+
 /* ---- ring: one token ------------------------------------------------------------------------- */
 
 struct link {
@@ -122,7 +183,7 @@ static int64_t ring(cop_ctx *ctx, int64_t hops) {
     cop_send(ctx, last, cop_tuple(ctx, cop_a(next), first));
     int64_t start = bench_now_ns();
     cop_send(ctx, first, hops);
-    bench_collect(ctx, 1);
+    bench_collect(ctx, 1, cop_a(ring_done).t);
     int64_t took = bench_now_ns() - start;
     cop_send(ctx, first, cop_a(stop));
     return took;

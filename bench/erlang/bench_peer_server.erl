@@ -4,6 +4,7 @@
 -behaviour(gen_server).
 -export([init/1, handle_call/3, handle_cast/2]).
 
+init(hibernate) -> {ok, 0, hibernate};
 init(_) -> {ok, 0}.
 
 handle_call({limit, Pid, N}, _From, _) -> {reply, ok, {Pid, N}};
