@@ -20,6 +20,7 @@
  *                   (environment: COP_FAULT=abort)
  *   sim, sim_seed   simulation: one worker, virtual time, seeded choices (environment:
  *                   COP_SIM=seed)
+ *   sim_faults      its fault points, see coppice/sim.h (environment: COP_SIM_FAULTS)
  *   no_logger       do not start the logger (see coppice/logger.h)
  */
 typedef struct cop_node_opts {
@@ -30,6 +31,7 @@ typedef struct cop_node_opts {
     bool fault_aborts;
     bool sim;
     uint64_t sim_seed;
+    const char *sim_faults;
     bool no_logger;
 } cop_node_opts;
 

@@ -178,6 +178,17 @@ static void look_up(Dwfl *dwfl, uintptr_t pc, struct cop__symbol *out) {
 
 #endif
 
+/* Without a name: the place in its module, which is the same in every run. */
+static void name_by_offset(uintptr_t pc, struct cop__symbol *out) {
+    Dl_info info;
+    if (out->function[0] != '\0' || dladdr((void *)pc, &info) == 0 || info.dli_fname == NULL)
+        return;
+    const char *slash = strrchr(info.dli_fname, '/');
+    snprintf(out->function, sizeof out->function, "%.64s+0x%llx",
+             slash != NULL ? slash + 1 : info.dli_fname,
+             (unsigned long long)(pc - (uintptr_t)info.dli_fbase));
+}
+
 static void *serve(void *unused) {
     (void)unused;
     Dwfl *dwfl = modules_open();
@@ -195,6 +206,7 @@ static void *serve(void *unused) {
         struct cop__symbol symbol;
         look_up(dwfl, pc, &symbol);
         cut_suffix(symbol.function);
+        name_by_offset(pc, &symbol);
         pthread_mutex_lock(&service.mutex);
         service.answer = symbol;
         service.answered = true;

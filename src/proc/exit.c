@@ -61,7 +61,8 @@ static void note_frames(cop_ctx *p, uintptr_t pc, uintptr_t fp) {
     struct cop__worker *w = p->worker;
     w->fault_depth = 0;
     if (p->stack != NULL && p->kind == KIND_PROCESS)
-        w->fault_depth = cop__frames_walk(pc, fp, (uintptr_t)p->stack->low, (uintptr_t)p->stack,
+        /* pc is a return address: of a call that never returns it may be in the next function. */
+        w->fault_depth = cop__frames_walk(pc - 1, fp, (uintptr_t)p->stack->low, (uintptr_t)p->stack,
                                           w->fault_pcs, 24);
 }
 
@@ -337,6 +338,8 @@ void *cop_alloc(cop_ctx *ctx, size_t size) {
     if (size > (size_t)1 << 40)
         cop__error(ctx, cop_a(system_limit).t);
     cop__enter(ctx);
+    if (cop__node.sim && cop__sim_no_memory(ctx))
+        cop__error(ctx, cop_a(system_limit).t);
     struct cop__owned *o = owned_new(ctx, size);
     cop__leave(ctx);
     return o + 1;

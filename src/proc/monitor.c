@@ -75,6 +75,10 @@ static void look_at_worker(struct cop__worker *w, int64_t now) {
 
 void cop__attention(cop_ctx *p) {
     struct cop__worker *w = p->worker;
+    if (cop__node.sim) {
+        cop__sim_enter(p);
+        return;
+    }
     cop__lock(&w->lock);
     __atomic_store_n(&w->attention, 0, __ATOMIC_RELAXED);
     if (w->detached) {

@@ -56,10 +56,6 @@ static uint64_t env_number(const char *name, uint64_t otherwise) {
 static void read_opts(const cop_node_opts *o, int *schedulers) {
     const char *fault = getenv("COP_FAULT");
     cop__node.fault_aborts = o->fault_aborts || (fault != NULL && strcmp(fault, "abort") == 0);
-    cop__node.sim = o->sim || getenv("COP_SIM") != NULL;
-    uint64_t seed = o->sim ? o->sim_seed : env_number("COP_SIM", 1);
-    cop__random_init(cop__node.sim_random, seed);
-    cop__node.sim_now_ns = INT64_C(1000000000000);
     int n = o->schedulers > 0 ? o->schedulers : (int)env_number("COP_SCHEDULERS", 0);
     if (n <= 0)
         n = cop__cpu_count();
@@ -82,6 +78,9 @@ int cop_node_start(const cop_node_opts *opts) {
     memset(&cop__node, 0, sizeof cop__node);
     host.down = 0;
     int schedulers;
+    int rc = cop__sim_start(opts->sim, opts->sim_seed, opts->sim_faults);
+    if (rc < 0)
+        return rc;
     read_opts(opts, &schedulers);
     cop__node.slots = cop__vm_reserve(cop__node.max_slots * sizeof(struct cop__slot));
     if (cop__node.slots == NULL)
@@ -123,6 +122,10 @@ int cop_node_stop(void) {
     if (!cop__node.running)
         return -ESRCH;
     __atomic_store_n(&cop__node.stopping, true, __ATOMIC_SEQ_CST);
+    if (cop__node.sim) {
+        cop__sim_trace_close();
+        cop__sim_open();
+    }
     while (processes_left()) {
         uint32_t tick = __atomic_load_n(&cop__node.tick, __ATOMIC_ACQUIRE);
         kill_all(); /* again for what was spawned meanwhile */
@@ -133,6 +136,8 @@ int cop_node_stop(void) {
     cop__monitor_stop();
     bool clean = cop__workers_stop();
     cop__node.running = false;
+    if (cop__node.sim)
+        cop__sim_stop();
     if (!clean) {
         host.left_behind = true;
         return 0;
@@ -149,12 +154,16 @@ int cop_node_stop(void) {
 
 void cop_node_shutdown(cop_ctx *ctx, int status) {
     (void)ctx;
+    if (cop__node.sim)
+        cop__sim_trace_close();
     host.down_status = status;
     __atomic_store_n(&host.down, 1, __ATOMIC_RELEASE);
     cop__futex_wake(&host.down, 1 << 30);
 }
 
 int cop_node_wait(void) {
+    if (cop__node.sim)
+        cop__sim_open();
     while (__atomic_load_n(&host.down, __ATOMIC_ACQUIRE) == 0)
         cop__futex_wait(&host.down, 0, -1);
     return host.down_status;
@@ -187,6 +196,8 @@ cop_ctx *cop_attach(void) {
         cop__free(w);
         return NULL;
     }
+    if (cop__node.sim)
+        cop__sim_open();
     w->is_pseudo = true;
     w->current = p;
     p->worker = w;

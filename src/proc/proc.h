@@ -23,6 +23,7 @@
 #include "os/random.h"
 #include "os/vm.h"
 #include "proc/port.h"
+#include "proc/sim.h"
 #include "term/heap.h"
 #include "term/layout.h"
 
@@ -373,7 +374,6 @@ struct cop__node {
     int64_t slice_ns;
     size_t stack_size;
     int64_t sim_now_ns;
-    uint64_t sim_random[4];
     uint32_t tick; /* futex of waiters for process count */
 };
 extern struct cop__node cop__node;
@@ -415,6 +415,10 @@ void cop__worker_set_self(struct cop__worker *w);
 struct cop__worker *cop__workers_all(void);
 bool cop__workers_stop(void);
 void cop__worker_idle(struct cop__worker *w); /* no work: spin, then sleep */
+/* For the simulation: what other threads pushed comes into the queues; sleeps until something does, or
+   until the next deadline. */
+void cop__sched_drain(struct cop__sched *s);
+void cop__sched_sleep(struct cop__sched *s);
 void cop__worker_park_without_sched(struct cop__worker *w);
 void cop__worker_carry(struct cop__sched *s); /* a worker, new or idle, for this scheduler */
 void cop__monitor_start(void);

@@ -112,8 +112,11 @@ static void turn_begin(struct cop__worker *w, cop_ctx *p) {
     if (w->sched != NULL)
         p->home = w->sched;
     p->where = WHERE_RUNNING;
-    p->budget =
-        cop__node.sim ? (int32_t)(cop__random_next(cop__node.sim_random) % 200) : COP__BUDGET;
+    p->budget = COP__BUDGET;
+    if (__builtin_expect(cop__node.sim, 0)) {
+        p->budget = cop__sim_budget();
+        cop__sim_saw(SIM_PICK, p->pid.w, (uint64_t)p->budget, 0);
+    }
     __atomic_store_n(&w->current, p, __ATOMIC_RELEASE);
     __atomic_store_n(&w->steps, w->steps + 1, __ATOMIC_RELAXED);
 }
@@ -329,7 +332,7 @@ static void came_back(int how) {
     struct cop__worker *w = cop__worker_self();
     cop_ctx *p = w->current;
     COP_ASSERT(p != NULL && p->worker == w);
-    if (__atomic_load_n(&w->attention, __ATOMIC_RELAXED) != 0)
+    if (__atomic_load_n(&w->attention, __ATOMIC_RELAXED) != 0 && !cop__node.sim)
         cop__attention(p);
     if (how != BACK_BECOME) {
         finish(p, how);
@@ -472,7 +475,8 @@ void cop__wait(cop_ctx *p) {
 void cop__requeue(cop_ctx *p) {
     if (p->kind == KIND_PROCESS)
         switch_away(p, DUTY_REQUEUE);
-    p->budget = COP__BUDGET;
+    if (!cop__node.sim)
+        p->budget = COP__BUDGET;
     /* Its turn begins, as any other, with what was said to it. */
     if (p->kind != KIND_PORT && cop__take_in(p))
         cop__check_exit(p);
@@ -519,6 +523,7 @@ void cop__worker_carry(struct cop__sched *s) {
     }
     w = cop__calloc(1, sizeof *w);
     cop__set_in_runtime(w, 1);
+    w->attention = cop__node.sim; /* simulated: every way into the run-time is the slow one */
     w->sched = s;
     __atomic_store_n(&s->worker, w, __ATOMIC_RELEASE);
     cop__lock(&workers.lock);

@@ -96,6 +96,10 @@ static void refill(struct cop__sched *s) {
 }
 
 void cop__sched_push(struct cop__sched *s, cop_ctx *p, bool next_in_line) {
+    if (__builtin_expect(cop__node.sim, 0)) {
+        cop__sim_push(p);
+        return;
+    }
     switch ((cop_priority)p->priority) {
     case COP_PRIORITY_MAX:
         list_push(s, &s->urgent[0], p);
@@ -109,7 +113,7 @@ void cop__sched_push(struct cop__sched *s, cop_ctx *p, bool next_in_line) {
     case COP_PRIORITY_NORMAL:
         break;
     }
-    if (next_in_line && !cop__node.sim)
+    if (next_in_line)
         p = __atomic_exchange_n(&s->next, p, __ATOMIC_ACQ_REL);
     if (p != NULL)
         push_tail(s, p);
@@ -125,7 +129,7 @@ static void remote_push(struct cop__sched *s, cop_ctx *p) {
         cop__sched_wake(s);
 }
 
-static void remote_drain(struct cop__sched *s) {
+void cop__sched_drain(struct cop__sched *s) {
     if (__atomic_load_n(&s->remote, __ATOMIC_RELAXED) == NULL)
         return;
     cop_ctx *p = __atomic_exchange_n(&s->remote, NULL, __ATOMIC_ACQUIRE), *oldest = NULL;
@@ -196,23 +200,6 @@ static void look_around(struct cop__sched *s) {
     }
 }
 
-/* Under simulation: any of the runnable ones, by the seed. */
-static cop_ctx *sim_pick(struct cop__sched *s) {
-    uint32_t n = s->tail - s->head;
-    if (n == 0) {
-        refill(s);
-        n = s->tail - s->head;
-    }
-    if (n == 0)
-        return NULL;
-    uint32_t k = (uint32_t)(cop__random_next(cop__node.sim_random) % n);
-    cop_ctx *p = s->ring[(s->head + k) % COP__RING];
-    for (; k > 0; k--)
-        s->ring[(s->head + k) % COP__RING] = s->ring[(s->head + k - 1) % COP__RING];
-    s->head++;
-    return p;
-}
-
 cop_ctx *cop__sched_pick(struct cop__worker *w) {
     struct cop__sched *s = w->sched;
     cop_ctx *p;
@@ -221,14 +208,14 @@ cop_ctx *cop__sched_pick(struct cop__worker *w) {
         w->preselected = NULL;
         return p;
     }
+    if (__builtin_expect(cop__node.sim, 0))
+        return cop__sim_pick(w);
     uint32_t n = s->picks + 1;
     __atomic_store_n(&s->picks, n, __ATOMIC_RELAXED);
     if (n % LOOK_EVERY == 0)
         look_around(s);
-    remote_drain(s);
+    cop__sched_drain(s);
     if (list_pop(s, &s->urgent[0], &p) || list_pop(s, &s->urgent[1], &p))
-        return p;
-    if (cop__node.sim && (p = sim_pick(s)) != NULL)
         return p;
     if (n % 8 == 0 && list_pop(s, &s->low, &p))
         return p;
@@ -345,7 +332,7 @@ static bool spin(struct cop__sched *s) {
     return found;
 }
 
-static void sleep_until_woken(struct cop__sched *s) {
+void cop__sched_sleep(struct cop__sched *s) {
     __atomic_fetch_add(&cop__node.sleeping, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&s->asleep, 1, __ATOMIC_SEQ_CST);
     if (!has_work(s) && !__atomic_load_n(&cop__node.stopping, __ATOMIC_SEQ_CST)) {
@@ -366,19 +353,11 @@ static void sleep_until_woken(struct cop__sched *s) {
 void cop__worker_idle(struct cop__worker *w) {
     struct cop__sched *s = w->sched;
     if (cop__node.sim) {
-        /* Nothing can run: time passes at once, up to the next deadline. */
-        int64_t next = cop__wheel_next_ms(s->wheel);
-        if (next != INT64_MAX && __atomic_load_n(&s->remote, __ATOMIC_SEQ_CST) == NULL) {
-            if (next * 1000000 > cop__node.sim_now_ns)
-                __atomic_store_n(&cop__node.sim_now_ns, next * 1000000, __ATOMIC_RELAXED);
-            cop__wheel_run(s->wheel, cop__now_ms());
-            return;
-        }
-        sleep_until_woken(s);
+        cop__sim_idle(w);
         return;
     }
     if (!spin(s))
-        sleep_until_woken(s);
+        cop__sched_sleep(s);
     s->now_ns = cop__now_ns();
     cop__wheel_run(s->wheel, s->now_ns / 1000000);
 }
@@ -400,8 +379,7 @@ static struct cop__sched *sched_new(int index) {
     s->urgent[1].tail = &s->urgent[1].head;
     s->low.tail = &s->low.head;
     s->wheel = cop__wheel_new(cop__now_ms());
-    cop__random_init(s->random,
-                     cop__node.sim ? cop__random_next(cop__node.sim_random) : cop__random_seed());
+    cop__random_init(s->random, cop__node.sim ? cop__sim_random() : cop__random_seed());
     return s;
 }
 

@@ -410,6 +410,8 @@ bool cop__take_in(cop_ctx *p) {
         oldest = youngest;
         youngest = next;
     }
+    if (__builtin_expect(cop__node.sim, 0))
+        cop__sim_opened(p, oldest);
     while (oldest != NULL) {
         struct cop__env *next = oldest->next;
         handle(p, oldest);
@@ -466,6 +468,8 @@ static void tell_relations(cop_ctx *p, cop_term reason) {
 void cop__die_in_public(cop_ctx *p, cop_term reason) {
     struct cop__slot *slot = p->slot;
     p->exiting = true;
+    if (cop__node.sim)
+        cop__sim_exits(p, reason);
     cop__take_in(p); /* what came before the end is told the reason, not :noproc */
     __atomic_store_n(&slot->pid, 0, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&slot->name, __ATOMIC_SEQ_CST) != 0)

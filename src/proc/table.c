@@ -95,7 +95,7 @@ void cop__slot_give(struct cop__worker *w, struct cop__slot *slot) {
 }
 
 cop_ctx *cop__proc_new(cop_ctx *parent, struct cop__worker *w, enum cop__proc_kind kind) {
-    struct cop__slot *slot = slot_take(w);
+    struct cop__slot *slot = cop__node.sim && cop__sim_no_memory(parent) ? NULL : slot_take(w);
     if (slot == NULL)
         return NULL;
     cop_ctx *p = cop__calloc(1, sizeof *p);
@@ -124,6 +124,8 @@ cop_ctx *cop__proc_new(cop_ctx *parent, struct cop__worker *w, enum cop__proc_ki
         __atomic_fetch_add(&cop__node.ports, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->inbox, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->pid, p->pid.w, __ATOMIC_SEQ_CST);
+    if (cop__node.sim)
+        cop__sim_saw(SIM_SPAWN, p->pid.w, p->parent.w, 0);
     return p;
 }
 
