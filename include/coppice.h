@@ -5,6 +5,7 @@
 /* The whole public API. Tests include coppice/test.h too. */
 #include <coppice/enum.h>
 #include <coppice/file.h>
+#include <coppice/gen.h>
 #include <coppice/gen_server.h>
 #include <coppice/gen_tcp.h>
 #include <coppice/logger.h>

@@ -192,16 +192,22 @@ void cop_yield(cop_ctx *ctx);
 
 /* ---- callback processes ----------------------------------------------------------------------- */
 
+struct cop_caught; /* below: what COP_CATCH caught */
 /*
  * A callback process has no C stack between two messages: the run-time calls `message` with each,
  * in order. This is what every behaviour is made of.
  *   message   called with each message; may do everything, also wait
  *   timeout   called when the idle timeout set by cop_process_idle_timeout has passed
+ *   raised    called when one of the others has raised, exited, thrown or faulted and nobody caught it;
+ *             the process ends when it returns, or with what it raises itself. So a behaviour cleans up
+ *             without a COP_TRY around each message. NULL: the process just ends. An exit signal does
+ *             not come here
  */
 typedef struct cop_callbacks {
     const char *name;
     void (*message)(cop_ctx *ctx, void *state, cop_term message);
     void (*timeout)(cop_ctx *ctx, void *state);
+    void (*raised)(cop_ctx *ctx, void *state, const struct cop_caught *caught);
 } cop_callbacks;
 
 /*

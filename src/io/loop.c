@@ -75,6 +75,7 @@ static void *loop_main(void *arg) {
     uv_walk(&io.loop, close_handle, NULL);
     uv_run(&io.loop, UV_RUN_DEFAULT);
     uv_loop_close(&io.loop);
+    cop__small_flush();
     return NULL;
 }
 

@@ -33,6 +33,13 @@ void *cop__aligned_alloc(size_t alignment, size_t size) {
     return checked(aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment), size);
 }
 void cop__free(void *block) { free(block); }
+/* The tools are to see each block. */
+void *cop__small_alloc(size_t size) { return cop__malloc(size); }
+void cop__small_free(void *block, size_t size) {
+    (void)size;
+    free(block);
+}
+void cop__small_flush(void) {}
 /* The C library's code cannot be told from its allocator's. */
 bool cop__alloc_contains(uintptr_t pc) {
     (void)pc;
@@ -60,6 +67,55 @@ static int find_allocator(struct dl_phdr_info *info, size_t size, void *unused) 
 /* Before main, so that a signal handler need not take the loader's lock. */
 __attribute__((constructor)) static void find_allocator_once(void) {
     dl_iterate_phdr(find_allocator, NULL);
+}
+
+/* ---- small blocks ------------------------------------------------------------------------------ */
+
+/*
+ * One list per size and thread. A list that is full passes blocks on to the allocator, so what one
+ * thread makes and another frees does not pile up. The functions are not inlined, because a process
+ * may wake on another thread and thread-local addresses must not be kept over a wait.
+ */
+enum { KEPT = 256 };
+struct kept {
+    struct kept *next;
+};
+static __thread struct {
+    struct kept *first;
+    uint32_t count;
+} small[COP__SMALL_MAX / COP__SMALL_STEP + 1] __attribute__((tls_model("initial-exec")));
+
+__attribute__((noinline)) void *cop__small_alloc(size_t size) {
+    size_t step = (size + COP__SMALL_STEP - 1) / COP__SMALL_STEP;
+    struct kept *block = small[step].first;
+    if (__builtin_expect(block == NULL, 0))
+        return cop__malloc(step * COP__SMALL_STEP);
+    small[step].first = block->next;
+    small[step].count--;
+    return block;
+}
+
+__attribute__((noinline)) void cop__small_free(void *block, size_t size) {
+    size_t step = (size + COP__SMALL_STEP - 1) / COP__SMALL_STEP;
+    if (__builtin_expect(small[step].count >= KEPT, 0)) {
+        cop__free(block);
+        return;
+    }
+    struct kept *kept = block;
+    kept->next = small[step].first;
+    small[step].first = kept;
+    small[step].count++;
+}
+
+void cop__small_flush(void) {
+    for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
+        while (small[i].first != NULL) {
+            struct kept *block = small[i].first;
+            small[i].first = block->next;
+            cop__free(block);
+        }
+        small[i].count = 0;
+    }
 }
 
 bool cop__alloc_contains(uintptr_t pc) { return pc >= text_low && pc < text_high; }

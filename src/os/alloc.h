@@ -19,6 +19,20 @@ void cop__free(void *block);
 /* True for a place in the allocator's own code: a fault there means that its structures are broken. */
 bool cop__alloc_contains(uintptr_t pc);
 
+/*
+ * Small blocks, for what is taken and given back all the time: a thread keeps some that it was given and
+ * gives them out again, without a look at the allocator. Who frees one says the size it was asked for.
+ * The block is good for cop__small_room(size) bytes. size <= COP__SMALL_MAX.
+ */
+enum { COP__SMALL_STEP = 32, COP__SMALL_MAX = 256 };
+static inline size_t cop__small_room(size_t size) {
+    return (size + COP__SMALL_STEP - 1) / COP__SMALL_STEP * COP__SMALL_STEP;
+}
+void *cop__small_alloc(size_t size);
+void cop__small_free(void *block, size_t size);
+/* A thread that ends gives back what it kept. */
+void cop__small_flush(void);
+
 #ifndef COP__PLAIN_MALLOC
 #include <mimalloc.h>
 _Noreturn void cop__out_of_memory(size_t size);

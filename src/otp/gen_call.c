@@ -4,6 +4,7 @@
  * {:"$gen_call", {self, [:alias | ref]}, request}, and the wait for what answers that reference: the
  * reply, or the end of the server. After it the alias is gone, so a late reply is dropped.
  */
+#include <coppice/gen.h>
 #include <coppice/gen_server.h>
 #include <string.h>
 
@@ -56,20 +57,6 @@ static cop_called answer_of(cop_term message) {
     return (cop_called){ true, reply };
 }
 
-/* Without a time-out the reply comes to the pid, tagged by the bare reference, as Erlang does it. */
-static cop_term send_call(cop_ctx *ctx, cop_term pid, cop_ref ref, cop_term request, bool alias) {
-    cop_term tag = ref.t;
-    if (alias)
-        tag = cop_cons(ctx, cop_a(alias), ref);
-    return cop_send(
-        ctx, pid, cop_tuple(ctx, cop_as("$gen_call"), cop_tuple(ctx, cop_self(ctx), tag), request));
-}
-
-static cop_ref monitor_with_alias(cop_ctx *ctx, cop_term pid) {
-    static const cop_monitor_opts alias = { .alias = COP_ALIAS_DEMONITOR };
-    return cop_process_monitor_opts(ctx, pid, &alias);
-}
-
 cop_called cop__gen_server_try_call(cop_ctx *ctx, cop_term server, cop_term request,
                                     int64_t timeout_ms) {
     int64_t timeout = timeout_of(timeout_ms);
@@ -82,14 +69,11 @@ cop_called cop__gen_server_try_call(cop_ctx *ctx, cop_term server, cop_term requ
         return failed(why);
     if (cop_match(pid, cop_self(ctx)))
         return failed(cop_a(calling_self).t);
-    bool alias = timeout != COP_INFINITY;
-    cop_ref ref = alias ? monitor_with_alias(ctx, pid) : cop_process_monitor(ctx, pid);
-    send_call(ctx, pid, ref, request, alias);
+    /* Without a time-out the reply comes to the pid, tagged by the bare reference, as Erlang does it. */
+    cop_ref ref = cop_gen_request(ctx, (cop_pid){ pid }, cop_as("$gen_call"), request,
+                                  timeout != COP_INFINITY);
     cop_term message;
-    bool came = cop_receive_ref(ctx, timeout, ref, &message);
-    cop_process_demonitor(ctx, ref, COP_DEMONITOR_FLUSH);
-    /* One last look: what came up to now is a success. */
-    if (!came && !cop_receive_ref(ctx, 0, ref, &message))
+    if (!cop_gen_receive(ctx, ref, timeout, &message))
         return failed(cop_a(timeout).t);
     return answer_of(message);
 }
@@ -116,19 +100,9 @@ void cop__gen_server_cast(cop_ctx *ctx, cop_term server, cop_term request) {
 }
 
 void cop__gen_server_reply(cop_ctx *ctx, cop_term from, cop_term reply) {
-    cop_pid pid;
-    cop_term tag, first, rest;
-    cop_ref alias;
-    if (!cop_match_tuple(from, &pid, &tag))
+    if (cop_tuple_size(from) != 2 || !cop_is_pid(cop_elem(from, 0)))
         no_clause(ctx, "reply/2");
-    cop_term dest = pid.t;
-    if (cop_get_cons(tag, &first, &rest)) {
-        if (cop_match(first, cop_a(alias)) && cop_get_ref(rest, &alias))
-            dest = alias.t;
-        else if (cop_match_cons(first, cop_a(alias), &alias)) /* [[:alias | ref] | extra] */
-            dest = alias.t;
-    }
-    cop_send(ctx, dest, cop_tuple(ctx, tag, reply));
+    cop_gen_reply(ctx, from, reply);
 }
 
 void cop__gen_server_stop(cop_ctx *ctx, cop_term server, cop_term reason, int64_t timeout_ms) {
@@ -153,18 +127,15 @@ cop_term cop_gen_server_whereis(cop_ctx *ctx, cop_term server) {
 
 cop_request_id cop__gen_server_send_request(cop_ctx *ctx, cop_term server, cop_term request) {
     cop_term why, pid = resolve(ctx, server, "send_request/2", &why);
-    /* For a name that nobody has the monitor brings the answer. */
-    cop_ref ref = monitor_with_alias(ctx, cop_is_none(pid) ? server : pid);
-    if (!cop_is_none(pid))
-        send_call(ctx, pid, ref, request, true);
-    return (cop_request_id){ ref };
+    if (cop_is_none(pid)) /* nobody has that name: the monitor brings the answer */
+        return (cop_request_id){ cop_process_monitor(ctx, server) };
+    return (cop_request_id){ cop_gen_request(ctx, (cop_pid){ pid }, cop_as("$gen_call"), request,
+                                             true) };
 }
 
 cop_called cop_gen_server_receive_response(cop_ctx *ctx, cop_request_id id, int64_t timeout_ms) {
     cop_term message;
-    bool came = cop_receive_ref(ctx, timeout_of(timeout_ms), id.ref, &message);
-    cop_process_demonitor(ctx, id.ref, COP_DEMONITOR_FLUSH);
-    if (!came && !cop_receive_ref(ctx, 0, id.ref, &message))
+    if (!cop_gen_receive(ctx, id.ref, timeout_of(timeout_ms), &message))
         return failed(cop_a(timeout).t);
     cop_called called = answer_of(message);
     if (!called.ok)

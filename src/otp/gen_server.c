@@ -11,8 +11,8 @@
  * on on_message is called with each message, which is told apart as Erlang does it: system, the
  * parent's exit, call, cast, anything else.
  *
- * User callbacks run under COP_TRY, so that terminate runs when they raise. What they return is carried
- * out by `proceed`. After a fault terminate does not run: the state may be torn.
+ * When a user callback raises, the run-time calls on_raised, so that terminate runs. What they return is
+ * carried out by `proceed`. After a fault terminate does not run: the state may be torn.
  */
 #include <coppice/gen_server.h>
 #include <stdlib.h>
@@ -39,7 +39,8 @@ static void *user_state(struct server *s) { return s + 1; }
 
 static void on_message(cop_ctx *ctx, void *state, cop_term message);
 static void on_timeout(cop_ctx *ctx, void *state);
-static const cop_callbacks callbacks = { "gen_server", on_message, on_timeout };
+static void on_raised(cop_ctx *ctx, void *state, const cop_caught *caught);
+static const cop_callbacks callbacks = { "gen_server", on_message, on_timeout, on_raised };
 
 /* ---- makers -------------------------------------------------------------------------------------- */
 
@@ -224,12 +225,8 @@ static cop_next dispatch(cop_ctx *ctx, struct server *s, enum step step, cop_ter
     return m->handle_continue(ctx, user_state(s), what);
 }
 
-static cop_next guarded(cop_ctx *ctx, struct server *s, enum step step, cop_term what,
-                        cop_from from) {
-    cop_next next = cop_noreply();
-    COP_TRY(ctx) { next = dispatch(ctx, s, step, what, from); }
-    COP_CATCH(caught) { crash(ctx, s, caught); }
-    return next;
+static void on_raised(cop_ctx *ctx, void *state, const cop_caught *caught) {
+    crash(ctx, state, caught);
 }
 
 /* How the server waits after a return. */
@@ -275,7 +272,7 @@ static void proceed(cop_ctx *ctx, struct server *s, cop_next next) {
             break;
         cop_term with = next.continue_with;
         s->last_message = cop_tuple(ctx, cop_a(continue), with);
-        next = guarded(ctx, s, STEP_CONTINUE, with, (cop_from){ COP_NONE });
+        next = dispatch(ctx, s, STEP_CONTINUE, with, (cop_from){ COP_NONE });
     }
     s->last_message = COP_NONE;
     set_then(ctx, s, next.then, next.timeout_ms);
@@ -286,7 +283,7 @@ static void serve(cop_ctx *ctx, struct server *s, enum step step, cop_term what,
                   cop_term shown) {
     s->last_message = shown;
     s->client = client;
-    proceed(ctx, s, guarded(ctx, s, step, what, (cop_from){ client }));
+    proceed(ctx, s, dispatch(ctx, s, step, what, (cop_from){ client }));
 }
 
 static void on_system(cop_ctx *ctx, struct server *s, cop_term from, cop_term request);

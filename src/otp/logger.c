@@ -422,7 +422,7 @@ static void on_message(cop_ctx *ctx, void *state, cop_term message) {
 static cop_logger_opts next_opts;
 
 static void logger_entry(cop_ctx *ctx, cop_term arg) {
-    static const cop_callbacks callbacks = { "logger", on_message, NULL };
+    static const cop_callbacks callbacks = { .name = "logger", .message = on_message };
     struct logger *l = cop_process_state(ctx, sizeof *l);
     l->opts = next_opts;
     if (!cop_process_try_register(ctx, cop_self(ctx), cop_a(logger)))

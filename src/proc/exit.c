@@ -122,6 +122,18 @@ static _Noreturn void jump_to_try(cop_ctx *p, int how) {
     cop__jump_to(t->regs, 1);
 }
 
+bool cop__wants_raised(const cop_ctx *p) {
+    return p->kind == KIND_PROCESS && p->life == LIFE_CALLBACK && !p->in_raised
+           && p->does.callbacks->raised != NULL;
+}
+
+static _Noreturn void jump_to_raised(cop_ctx *p, const cop_caught *caught, int how) {
+    struct cop__extra *extra = cop__extra_of(p);
+    extra->raised = *caught;
+    extra->raised_how = how;
+    cop__back(p, BACK_RAISED);
+}
+
 _Noreturn void cop__host_exit(cop_ctx *p) {
     cop_term reason = p->extra->exit_term;
     if (p->tries != NULL) { /* raised in the call it is in */
@@ -155,6 +167,10 @@ static _Noreturn void raise_class(cop_ctx *p, cop_class class, cop_term reason, 
     if (p->tries != NULL) {
         p->tries->caught = (cop_caught){ .class = class, .reason = reason, .stacktrace = COP_NIL };
         jump_to_try(p, class == COP_CLASS_ERROR ? TRY_TRACED : TRY_PLAIN);
+    }
+    if (cop__wants_raised(p)) {
+        cop_caught caught = { .class = class, .reason = reason, .stacktrace = COP_NIL };
+        jump_to_raised(p, &caught, class == COP_CLASS_ERROR ? TRY_TRACED : TRY_PLAIN);
     }
     if (class != COP_CLASS_EXIT) {
         cop_term trace = class == COP_CLASS_ERROR
@@ -207,17 +223,35 @@ void cop__try_pop(cop_ctx *ctx, struct cop__try *t) {
     ctx->tries = t->outer;
 }
 
-const cop_caught *cop__try_caught(cop_ctx *ctx, struct cop__try *t) {
+/* What the jump left to do, where there is room and time for it. */
+static void complete(cop_ctx *ctx, cop_caught *caught, int how) {
     struct cop__worker *w = ctx->worker;
-    cop_caught *caught = &t->caught;
-    int how = (int)(intptr_t)t->owner;
     if (how == TRY_FAULT)
         *caught = (cop_caught){ .class = COP_CLASS_ERROR,
                                 .reason = fault_term(ctx, w),
                                 .is_fault = true };
     if (how == TRY_FAULT || how == TRY_TRACED)
         caught->stacktrace = cop__stacktrace(ctx, w->fault_pcs, w->fault_depth);
-    return caught;
+}
+
+const cop_caught *cop__try_caught(cop_ctx *ctx, struct cop__try *t) {
+    complete(ctx, &t->caught, (int)(intptr_t)t->owner);
+    return &t->caught;
+}
+
+cop_term cop__call_raised(cop_ctx *p, bool is_fault) {
+    struct cop__extra *extra = cop__extra_of(p);
+    p->in_raised = true;
+    p->idle = false;
+    cop__leave(p);
+    complete(p, &extra->raised, is_fault ? TRY_FAULT : extra->raised_how);
+    p->does.callbacks->raised(p, p->state, &extra->raised);
+    cop__enter(p);
+    cop__check_exit(p);
+    cop_term reason = cop_caught_reason(p, &extra->raised);
+    if (extra->raised.class != COP_CLASS_EXIT)
+        cop__report_error(p, reason);
+    return reason;
 }
 
 cop_term cop_caught_reason(cop_ctx *ctx, const cop_caught *caught) {
@@ -238,6 +272,8 @@ _Noreturn void cop_rethrow(cop_ctx *ctx, const cop_caught *caught) {
         ctx->tries->caught = *caught;
         jump_to_try(ctx, TRY_PLAIN);
     }
+    if (cop__wants_raised(ctx))
+        jump_to_raised(ctx, caught, TRY_PLAIN);
     cop_term reason = cop_caught_reason(ctx, caught);
     if (caught->class != COP_CLASS_EXIT && ctx->kind == KIND_PROCESS)
         cop__report_error(ctx, reason);

@@ -13,6 +13,7 @@
  *
  * A process killed that way is a zombie: dead to everybody else; its stack and heap stay until its
  * step comes into the run-time, which sends it to its loop frame.
+ * A thief claims a worker likewise, to take the process that is next in line behind its step.
  * The thread sleeps while all workers sleep.
  */
 #include "proc/proc.h"
@@ -33,6 +34,19 @@ static bool claim(struct cop__worker *w) {
         return false;
     }
     return true;
+}
+
+cop_ctx *cop__take_next(struct cop__sched *s) {
+    struct cop__worker *w = __atomic_load_n(&s->worker, __ATOMIC_ACQUIRE);
+    cop_ctx *p = NULL;
+    cop__lock(&w->lock);
+    if (w->sched == s && !w->detached && claim(w)) {
+        p = s->next;
+        __atomic_store_n(&s->next, NULL, __ATOMIC_RELAXED);
+        /* attention stays set: the owner's next way in passes the lock, and sees what was taken. */
+    }
+    cop__unlock(&w->lock);
+    return p;
 }
 
 /* A step that somebody wants dead: die for it, as far as others can see. */

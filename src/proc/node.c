@@ -63,6 +63,7 @@ static void read_opts(const cop_node_opts *o, int *schedulers) {
         n = COP__MAX_SCHEDS;
     *schedulers = cop__node.sim ? 1 : n;
     cop__node.max_slots = o->max_processes > 0 ? o->max_processes : 1 << 20;
+    cop__node.coarse_step_ns = cop__clock_coarse_step_ns();
     cop__node.slice_ns = (int64_t)(o->slice_ms > 0 ? o->slice_ms : 10) * 1000000;
     cop__node.stack_size = o->stack_size > 0 ? o->stack_size : 65536;
 }
@@ -149,6 +150,7 @@ int cop_node_stop(void) {
     cop__meters_free();
     cop__vm_release(cop__node.slots, cop__node.max_slots * sizeof(struct cop__slot));
     cop__symbol_stop();
+    cop__small_flush();
     return 0;
 }
 
@@ -217,6 +219,7 @@ void cop__host_end(cop_ctx *p, cop_term reason) {
     cop__worker_set_self(NULL);
     cop__fault_thread_end();
     cop__free(w);
+    cop__small_flush();
 }
 
 void cop_detach(cop_ctx *ctx) {

@@ -59,6 +59,7 @@ static inline void cop__unlock(struct cop__lock *lock) {
 enum cop__signal {
     SIG_MESSAGE,   /* term: the message; to: the pid */
     SIG_ALIAS,     /* term: the message; to: the alias */
+    SIG_CALL,      /* term: {label, {from, tag}, request}: a message and a monitor; see call.c */
     SIG_EXIT,      /* Process.exit/2; term: {:EXIT, from, reason} */
     SIG_LINK_EXIT, /* the end of a linked one; term as above; id: the link's, of which side: flag */
     SIG_LINK,      /* id: the link's */
@@ -80,8 +81,9 @@ enum cop__signal {
 };
 
 enum {
-    COP__ID_MINE = 1, /* the id was given by the sender of the signal */
-    COP__FORCED = 2,  /* SIG_EXIT: the kill itself */
+    COP__ID_MINE = 1,   /* the id was given by the sender of the signal */
+    COP__FORCED = 2,    /* SIG_EXIT: the kill itself */
+    COP__UNWATCHED = 4, /* a reply: the monitor that came with the request is struck out */
 };
 
 struct cop__env {
@@ -140,7 +142,7 @@ struct cop__rel {
     uint8_t kind;
     uint8_t alias; /* cop_alias_mode; COP__ALIAS_REPLY for alias([:reply]) */
 };
-enum { COP__ALIAS_REPLY = 16 };
+enum { COP__ALIAS_REPLY = 16, COP__BY_CALL = 17 }; /* the second: of a WATCHER that a call noted */
 struct cop__reltab {
     struct cop__rel *rels;
     uint32_t count, cap; /* cap <= 8: a plain list; above: a hash with linear probing */
@@ -211,7 +213,14 @@ enum cop__where { WHERE_WAITING, WHERE_RUNNABLE, WHERE_RUNNING };
 enum cop__proc_kind { KIND_PROCESS, KIND_PORT, KIND_HOST };
 
 /* How a step came back to its loop frame (values of the jump). */
-enum { BACK_SAVED = 0, BACK_EXIT = 1, BACK_BECOME = 2, BACK_FAULT = 3, BACK_ZOMBIE = 4 };
+enum {
+    BACK_SAVED = 0,
+    BACK_EXIT = 1,
+    BACK_BECOME = 2,
+    BACK_FAULT = 3,
+    BACK_ZOMBIE = 4,
+    BACK_RAISED = 5, /* to its callback `raised`; what was raised is in `extra` */
+};
 
 struct cop__owned {
     struct cop__owned *next, *prev;
@@ -232,6 +241,8 @@ struct cop__extra {
     size_t stack_size;
     cop_atom error_handler;   /* none: the default */
     struct cop__env *waiters; /* SIG_ROOM: senders that wait */
+    cop_caught raised;        /* for the callback of that name */
+    int raised_how;
     uint32_t save_calls;
     uint32_t node_monitors;
     bool no_kill, no_log, off_heap, with_shared, sensitive, async_dist;
@@ -283,6 +294,7 @@ struct cop_ctx {
     uint8_t kind, life, where, priority;
     bool trap_exit, exiting, zombie, idle_armed, idle_fired, woken, hibernate_asked, has_frames;
     bool pending_exit, exiting_alone;
+    bool in_raised; /* its callback `raised` runs, or has run */
     bool suspended; /* by somebody's suspend */
     bool collect_asked;
     bool idle; /* it waits, or would if it were not asked something just now */
@@ -305,7 +317,8 @@ struct cop__sched {
     uint32_t head __attribute__((aligned(64)));
     uint32_t tail __attribute__((aligned(64)));
     struct cop_ctx *ring[COP__RING];
-    struct cop_ctx *next;                      /* next in line: woken by what runs now; atomic */
+    struct cop_ctx
+        *next; /* next in line: woken by what runs now; the owner's, or by cop__take_next */
     struct cop__list overflow, urgent[2], low; /* urgent: max, high; under lock */
     struct cop__lock lock;
     struct cop_ctx *remote __attribute__((aligned(64))); /* pushed by other threads; atomic stack */
@@ -372,6 +385,7 @@ struct cop__node {
     uint64_t ports;              /* atomic: of these, ports */
     uint32_t spinning, sleeping; /* atomic counts of workers */
     int64_t slice_ns;
+    int64_t coarse_step_ns;
     size_t stack_size;
     int64_t sim_now_ns;
     uint32_t tick; /* futex of waiters for process count */
@@ -424,8 +438,13 @@ void cop__worker_carry(struct cop__sched *s); /* a worker, new or idle, for this
 void cop__monitor_start(void);
 void cop__monitor_stop(void);
 void cop__monitor_poke(void);
+/* For a thief: takes the one next in line behind a step that is outside of the run-time; or NULL. */
+cop_ctx *cop__take_next(struct cop__sched *s);
 
 int64_t cop__now_ns(void);
+/* The time, in ms, when so many ms will have passed: never before. A long time-out, which seldom comes,
+   is taken from the coarse clock, and so may come some ms late. */
+int64_t cop__due_ms(int64_t ms);
 static inline int64_t cop__now_ms(void) { return cop__now_ns() / 1000000; }
 
 /* ---- running ----------------------------------------------------------------------------------------- */
@@ -515,6 +534,13 @@ cop_term cop__max_queue_map(cop_ctx *ctx, const cop_ctx *p);
 /* Heap, messages and binaries as max_heap_size counts them. */
 size_t cop__total_words(const cop_ctx *p);
 
+/* ---- requests: call.c ---- */
+void cop__handle_call(cop_ctx *p, struct cop__env *env);
+cop_term cop__call_reference(const struct cop__env *env);
+void cop__handle_bare_reply(cop_ctx *p, const struct cop__env *env);
+void cop__watch_anew(cop_ctx *p, const struct cop__rel *rel);
+struct cop__env *cop__monitor_env(cop_term target, cop_term watcher, cop_term ref, uint64_t name);
+
 void cop__handle_suspend(cop_ctx *p, struct cop__env *env);
 void cop__handle_resume(cop_ctx *p, const struct cop__env *env);
 void cop__handle_collect(cop_ctx *p, const struct cop__env *env);
@@ -535,6 +561,10 @@ void cop__owned_release(cop_ctx *p);
 void cop__scope_leave_with(struct cop__scope *scope, cop_term *keep);
 void cop__fault_init(void);
 cop_term cop__fault_reason(cop_ctx *p, struct cop__worker *w);
+/* Does its callback `raised` want what it has just raised? */
+bool cop__wants_raised(const cop_ctx *p);
+/* Calls it; returns the reason to end with. In the loop frame, in the run-time. */
+cop_term cop__call_raised(cop_ctx *p, bool is_fault);
 cop_term cop__stacktrace(cop_ctx *p, const uintptr_t *pcs, size_t count);
 void cop__report_error(cop_ctx *p, cop_term reason);
 /* Looks at max_heap_words: above it the process is told to end, and a log event says so. */

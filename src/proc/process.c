@@ -205,6 +205,14 @@ static void down_for_name(cop_ctx *ctx, cop_ref ref, uint64_t name) {
     cop__deliver(ctx->worker, env);
 }
 
+struct cop__env *cop__monitor_env(cop_term target, cop_term watcher, cop_term ref, uint64_t name) {
+    struct cop__env *env = cop__env_raw(SIG_MONITOR, target, watcher, 2);
+    env->frag.body[0] = ref.w;
+    env->frag.body[1] = name == 0 ? COP__TAG_NIL : name;
+    env->term = cop__cons_term(env->frag.body);
+    return env;
+}
+
 cop_ref cop__process_monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts *opts) {
     cop__enter(ctx);
     uint64_t name;
@@ -227,11 +235,7 @@ cop_ref cop__process_monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts
     if (cop_is_none(target)) {
         down_for_name(ctx, ref, name);
     } else if (target.w != ctx->pid.w) {
-        struct cop__env *env = cop__env_raw(SIG_MONITOR, target, ctx->pid, 2);
-        env->frag.body[0] = ref.t.w;
-        env->frag.body[1] = name == 0 ? COP__TAG_NIL : name;
-        env->term = (cop_term){ (uint64_t)(uintptr_t)env->frag.body | 1 };
-        cop__deliver(ctx->worker, env);
+        cop__deliver(ctx->worker, cop__monitor_env(target, ctx->pid, ref.t, name));
     }
     cop__spend(ctx, 1);
     cop__leave(ctx);
@@ -360,7 +364,7 @@ void cop_process_idle_timeout(cop_ctx *ctx, int64_t ms) {
     else if (ms == 0)
         ctx->idle_due = INT64_MIN; /* due at once, unless a message waits */
     else
-        ctx->idle_due = (cop__now_ns() + 999999) / 1000000 + ms;
+        ctx->idle_due = cop__due_ms(ms);
     cop__leave(ctx);
 }
 

@@ -39,7 +39,7 @@ static int64_t due_of(cop_ctx *p, int64_t timeout_ms) {
         return INT64_MAX;
     if (timeout_ms < 0 || timeout_ms > INT64_C(4294967295))
         return -1;
-    return (cop__now_ns() + 999999) / 1000000 + timeout_ms;
+    return cop__due_ms(timeout_ms);
 }
 
 struct wanted {
@@ -141,9 +141,7 @@ void cop_process_sleep(cop_ctx *ctx, int64_t ms) {
     if (ms < 0)
         cop__badarg(ctx);
     cop__enter(ctx);
-    int64_t due = ms == COP_INFINITY || ms > INT64_C(1) << 50
-                      ? INT64_MAX
-                      : (cop__now_ns() + 999999) / 1000000 + ms;
+    int64_t due = ms == COP_INFINITY || ms > INT64_C(1) << 50 ? INT64_MAX : cop__due_ms(ms);
     ctx->woken = false;
     for (bool in_time = true; in_time;) {
         cop__take_in(ctx);

@@ -56,24 +56,47 @@ static size_t roots_of(cop_ctx *p, struct cop__roots *roots) {
     return n;
 }
 
-static bool all_immediate(const struct cop__roots *roots, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < roots[i].count; k++)
-            if (cop_is_boxed(roots[i].first[k]) || cop_is_cons(roots[i].first[k]))
-                if (!cop_is_none(roots[i].first[k]))
-                    return false;
-    return true;
+enum reach { REACH_NOTHING, REACH_OLD, REACH_YOUNG };
+
+static inline enum reach reach_of(const cop_ctx *p, const cop_term *first, size_t count) {
+    enum reach reach = REACH_NOTHING;
+    for (size_t i = 0; i < count; i++) {
+        if (cop_is_immediate(first[i]) || cop_is_none(first[i]))
+            continue;
+        if (!cop__heap_holds_as_old(&p->heap, first[i]))
+            return REACH_YOUNG;
+        reach = REACH_OLD;
+    }
+    return reach;
+}
+
+/* What the roots reach; the usual process keeps little, and that is old. */
+static enum reach roots_reach(const cop_ctx *p) {
+    enum reach reach = reach_of(p, &p->dictionary, 1), other = reach_of(p, &p->arg, 1);
+    if (other > reach)
+        reach = other;
+    for (int i = 0; i < 2 && reach != REACH_YOUNG; i++)
+        if ((other = reach_of(p, p->keep[i], p->keep_count[i])) > reach)
+            reach = other;
+    return reach;
 }
 
 void cop__tidy(cop_ctx *p, bool full) {
     if (!full && cop__heap_young_is_empty(&p->heap))
         return;
+    enum reach reach = roots_reach(p);
+    if (reach == REACH_NOTHING) {
+        cop__heap_reset(&p->heap);
+        return;
+    }
+    full = full || cop__heap_wants_full(&p->heap);
+    if (!full && reach == REACH_OLD) {
+        cop__heap_drop_young(&p->heap);
+        return;
+    }
     struct cop__roots roots[4];
     size_t n = roots_of(p, roots);
-    if (all_immediate(roots, n))
-        cop__heap_reset(&p->heap);
-    else
-        cop__heap_collect(&p->heap, roots, n, full || cop__heap_wants_full(&p->heap));
+    cop__heap_collect(&p->heap, roots, n, full);
 }
 
 /* ---- the end -------------------------------------------------------------------------------------- */
@@ -334,6 +357,11 @@ static void came_back(int how) {
     COP_ASSERT(p != NULL && p->worker == w);
     if (__atomic_load_n(&w->attention, __ATOMIC_RELAXED) != 0 && !cop__node.sim)
         cop__attention(p);
+    if (how == BACK_RAISED || (how == BACK_FAULT && cop__wants_raised(p))) {
+        cop_term reason = cop__call_raised(p, how == BACK_FAULT);
+        cop__die(p, reason);
+        return;
+    }
     if (how != BACK_BECOME) {
         finish(p, how);
         return;
@@ -505,6 +533,7 @@ static void *worker_main(void *arg) {
     cop__fiber_after_switch(&w->thread_fiber);
     cop__stack_give(NULL, w->duty_stack);
     cop__fault_thread_end();
+    cop__small_flush();
     return NULL;
 }
 
@@ -583,10 +612,14 @@ bool cop__workers_stop(void) {
             continue;
         }
         pthread_join(w->thread, NULL);
-        *at = w->all_next;
+        at = &w->all_next;
+    }
+    /* Not before all have ended: a thief looks at other workers. */
+    while (workers.all != NULL) {
+        struct cop__worker *w = workers.all;
+        workers.all = w->all_next;
         cop__free(w);
     }
-    workers.all = NULL;
     workers.count = 0;
     return all;
 }

@@ -17,6 +17,9 @@
  * core for one message: a thief steals, and a busy scheduler wakes a sleeper, only when something has
  * stood in the ring for longer than PATIENCE: seen at its tail then, still not past the head now.
  *
+ * `next` is the owner's alone, so that two processes that talk to each other cost no locked operation
+ * here. A thief that sees one wait behind a long step claims the worker (monitor.c) and takes it.
+ *
  * Invariants
  *   1. ring[i] for head <= i < tail are runnable processes, each in one place only.
  *   2. Only the carrying worker writes tail; head moves by compare-and-swap.
@@ -30,8 +33,12 @@ enum { PATIENCE_NS = 50000, SPIN_NS = 70000, LOOK_EVERY = 16, IN_A_ROW = 16 };
 
 struct cop__node cop__node;
 
+static inline bool list_has(const struct cop__list *list) {
+    return __builtin_expect(__atomic_load_n(&list->count, __ATOMIC_RELAXED) != 0, 0);
+}
+
 static bool list_pop(struct cop__sched *s, struct cop__list *list, cop_ctx **p) {
-    if (__atomic_load_n(&list->count, __ATOMIC_RELAXED) == 0)
+    if (!list_has(list))
         return false;
     cop__lock(&s->lock);
     *p = list->head;
@@ -113,8 +120,11 @@ void cop__sched_push(struct cop__sched *s, cop_ctx *p, bool next_in_line) {
     case COP_PRIORITY_NORMAL:
         break;
     }
-    if (next_in_line)
-        p = __atomic_exchange_n(&s->next, p, __ATOMIC_ACQ_REL);
+    if (next_in_line) {
+        cop_ctx *displaced = s->next;
+        __atomic_store_n(&s->next, p, __ATOMIC_RELAXED);
+        p = displaced;
+    }
     if (p != NULL)
         push_tail(s, p);
 }
@@ -130,7 +140,7 @@ static void remote_push(struct cop__sched *s, cop_ctx *p) {
 }
 
 void cop__sched_drain(struct cop__sched *s) {
-    if (__atomic_load_n(&s->remote, __ATOMIC_RELAXED) == NULL)
+    if (__builtin_expect(__atomic_load_n(&s->remote, __ATOMIC_RELAXED) == NULL, 1))
         return;
     cop_ctx *p = __atomic_exchange_n(&s->remote, NULL, __ATOMIC_ACQUIRE), *oldest = NULL;
     while (p != NULL) {
@@ -200,6 +210,13 @@ static void look_around(struct cop__sched *s) {
     }
 }
 
+static inline cop_ctx *take_own_next(struct cop__sched *s) {
+    cop_ctx *p = s->next;
+    if (p != NULL)
+        __atomic_store_n(&s->next, NULL, __ATOMIC_RELAXED);
+    return p;
+}
+
 cop_ctx *cop__sched_pick(struct cop__worker *w) {
     struct cop__sched *s = w->sched;
     cop_ctx *p;
@@ -215,12 +232,12 @@ cop_ctx *cop__sched_pick(struct cop__worker *w) {
     if (n % LOOK_EVERY == 0)
         look_around(s);
     cop__sched_drain(s);
-    if (list_pop(s, &s->urgent[0], &p) || list_pop(s, &s->urgent[1], &p))
+    if ((list_has(&s->urgent[0]) || list_has(&s->urgent[1]))
+        && (list_pop(s, &s->urgent[0], &p) || list_pop(s, &s->urgent[1], &p)))
         return p;
     if (n % 8 == 0 && list_pop(s, &s->low, &p))
         return p;
-    if (s->in_a_row < IN_A_ROW && __atomic_load_n(&s->next, __ATOMIC_RELAXED) != NULL
-        && (p = __atomic_exchange_n(&s->next, NULL, __ATOMIC_ACQ_REL)) != NULL) {
+    if (s->in_a_row < IN_A_ROW && (p = take_own_next(s)) != NULL) {
         s->in_a_row++;
         return p;
     }
@@ -232,7 +249,7 @@ cop_ctx *cop__sched_pick(struct cop__worker *w) {
         if ((p = ring_pop(s)) != NULL)
             return p;
     }
-    if ((p = __atomic_exchange_n(&s->next, NULL, __ATOMIC_ACQ_REL)) != NULL)
+    if ((p = take_own_next(s)) != NULL)
         return p;
     return list_pop(s, &s->low, &p) ? p : NULL;
 }
@@ -258,8 +275,8 @@ static bool steal_from(struct cop__sched *me, struct cop__sched *victim, struct 
         seen->picks_since = now;
     } else if (head == tail && now - seen->picks_since > PATIENCE_NS) {
         /* The one next in line waits behind a long step: nothing was picked all that time. */
-        if (__atomic_compare_exchange_n(&victim->next, &next, NULL, false, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_RELAXED)) {
+        seen->picks_since = now;
+        if ((next = cop__take_next(victim)) != NULL) {
             cop__sched_push(me, next, false);
             return true;
         }
@@ -366,6 +383,14 @@ int64_t cop__now_ns(void) {
     if (__builtin_expect(cop__node.sim, 0))
         return __atomic_load_n(&cop__node.sim_now_ns, __ATOMIC_RELAXED);
     return cop__clock_monotonic_ns();
+}
+
+enum { LONG_MS = 1000 };
+
+int64_t cop__due_ms(int64_t ms) {
+    int64_t now = ms < LONG_MS || cop__node.sim ? cop__now_ns()
+                                                : cop__clock_coarse_ns() + cop__node.coarse_step_ns;
+    return (now + 999999) / 1000000 + ms;
 }
 
 /* ---- making and ending ------------------------------------------------------------------------- */

@@ -20,7 +20,9 @@
 #include "proc/proc.h"
 
 struct cop__env *cop__env_raw(enum cop__signal kind, cop_term to, cop_term from, size_t words) {
-    struct cop__env *env = cop__malloc(sizeof *env + words * sizeof(uint64_t));
+    size_t size = sizeof(struct cop__env) + words * sizeof(uint64_t);
+    bool small = size <= COP__SMALL_MAX;
+    struct cop__env *env = small ? cop__small_alloc(size) : cop__malloc(size);
     env->next = NULL;
     env->to = to;
     env->from = from;
@@ -32,6 +34,7 @@ struct cop__env *cop__env_raw(enum cop__signal kind, cop_term to, cop_term from,
     env->frag.offheap = NULL;
     env->frag.words = (uint32_t)words;
     env->frag.offset = offsetof(struct cop__env, frag);
+    env->frag.small = small ? (uint16_t)size : 0;
     return env;
 }
 
@@ -152,6 +155,9 @@ void cop__dead_letter(struct cop__worker *w, struct cop__env *env) {
                   cop_a(noproc).t);
         break;
     }
+    case SIG_CALL:
+        send_down(w, env->from, cop__call_reference(env), env->to, 0, cop_a(noproc).t);
+        break;
     case SIG_SUSPEND:
         answer_suspend(w, env);
         break;
@@ -275,14 +281,18 @@ static void send_demonitor(cop_ctx *p, const struct cop__rel *rel) {
 /* A message that came by an alias: does it still stand? */
 static void handle_alias(cop_ctx *p, struct cop__env *env) {
     struct cop__rel *rel = cop__rel_find(&p->rels, env->to.w);
+    bool unwatched = env->flag & COP__UNWATCHED;
     if (rel == NULL || rel->alias == COP_ALIAS_NONE) {
+        if (rel != NULL && rel->kind == REL_MONITOR && unwatched)
+            cop__watch_anew(p, rel);
         forget(env);
         return;
     }
     if (rel->alias == COP__ALIAS_REPLY) {
         cop__rel_remove(&p->rels, rel);
     } else if (rel->alias == COP_ALIAS_REPLY_DEMONITOR) {
-        send_demonitor(p, rel);
+        if (!unwatched)
+            send_demonitor(p, rel);
         cop__rel_remove(&p->rels, rel);
     }
     cop__queue_append(p, env);
@@ -325,7 +335,12 @@ static void handle(cop_ctx *p, struct cop__env *env) {
     }
     switch ((enum cop__signal)env->kind) {
     case SIG_MESSAGE:
+        if (__builtin_expect(env->flag & COP__UNWATCHED, 0))
+            cop__handle_bare_reply(p, env);
         cop__queue_append(p, env);
+        return;
+    case SIG_CALL:
+        cop__handle_call(p, env);
         return;
     case SIG_ALIAS:
         handle_alias(p, env);

@@ -129,7 +129,11 @@ void cop__heap_adopt(struct cop__heap *heap, struct cop__fragment *fragment) {
 
 void cop__fragment_free(struct cop__fragment *fragment) {
     drop_list(fragment->offheap, NULL);
-    cop__free((char *)fragment - fragment->offset);
+    char *block = (char *)fragment - fragment->offset;
+    if (fragment->small != 0)
+        cop__small_free(block, fragment->small);
+    else
+        cop__free(block);
 }
 
 size_t cop__heap_words(const struct cop__heap *heap) {
@@ -246,6 +250,19 @@ void cop__heap_release(struct cop__heap *heap, const struct cop__heap_mark *mark
     }
     heap->hp = mark->hp;
     heap->hend = heap->young != NULL ? heap->young->end : heap->lent_end;
+}
+
+void cop__heap_drop_young(struct cop__heap *heap) {
+    if (heap->young_off != NULL) {
+        drop_list(heap->young_off, NULL);
+        heap->young_off = NULL;
+    }
+    if (heap->fragments != NULL) {
+        free_fragments(heap->fragments);
+        heap->fragments = NULL;
+    }
+    rewind_young(heap);
+    heap->since_full++;
 }
 
 /* ---- collecting ------------------------------------------------------------------------------ */

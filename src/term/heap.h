@@ -35,7 +35,8 @@ struct cop__fragment {
     struct cop__fragment *next;
     struct cop__offbox *offheap;
     uint32_t words;  /* size of the body */
-    uint32_t offset; /* from the start of the malloc'ed block to this struct, for free */
+    uint16_t offset; /* from the start of the allocated block to this struct, for free */
+    uint16_t small;  /* the block is a small one, asked for with this size; 0: it is malloc'ed */
     uint64_t body[];
 };
 
@@ -86,6 +87,18 @@ void cop__heap_adopt(struct cop__heap *heap, struct cop__fragment *fragment);
 void cop__fragment_free(struct cop__fragment *fragment);
 /* Collects: afterwards young is empty, and what the roots hold is old. `full`: old is swept too. */
 void cop__heap_collect(struct cop__heap *heap, struct cop__roots *roots, size_t count, bool full);
+/* Does a boxed term lie in old? May say false where that would take long to find out: it looks at two
+   blocks, which is all that a small process has. */
+static inline bool cop__heap_holds_as_old(const struct cop__heap *heap, cop_term t) {
+    const uint64_t *at = (const uint64_t *)(uintptr_t)(t.w & ~(uint64_t)3);
+    const struct cop__block *block = heap->old;
+    if (block == NULL || (at >= block->words && at < block->end))
+        return block != NULL;
+    block = block->next;
+    return block != NULL && at >= block->words && at < block->end;
+}
+/* A collection for roots that are all old: old never points to young, so young goes as it is. */
+void cop__heap_drop_young(struct cop__heap *heap);
 /* True when the policy (old has doubled, or fullsweep_after) asks for a full one now. */
 bool cop__heap_wants_full(const struct cop__heap *heap);
 /* Nothing is alive any more: frees everything, keeps the lent region. */

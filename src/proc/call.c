@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests and replies, each one envelope.
+ *
+ * A request is a message and a monitor, a reply a message and a demonitor. Sent apart they would be four
+ * signals; here the request's envelope (SIG_CALL) makes its receiver note the watcher when it takes the
+ * envelope in, and the reply's carries COP__UNWATCHED when the one who replies is the one who was
+ * asked and has struck the watcher out by itself. Both terms are built in their envelopes.
+ *
+ *     client: MONITOR noted  --SIG_CALL-->   server: WATCHER noted, message queued
+ *     client: MONITOR gone   <--reply-----   server: WATCHER gone
+ *
+ * Invariants
+ *   1. A watcher that a SIG_CALL noted has alias COP__BY_CALL, and only such a one is struck out by a
+ *      reply: the client's side of it goes when the reply is taken in.
+ *   2. A client that has taken its alias back keeps its monitor: if then the reply comes, with its watcher
+ *      struck out, the client watches anew.
+ * Threads: the caller's process's runner.
+ */
+#include <coppice/gen.h>
+
+#include "proc/proc.h"
+
+/* ---- asking ------------------------------------------------------------------------------------ */
+
+/* The words of {label, {self, [:alias | ref]}, request} but for the request's own; the bare tag needs
+   two less. */
+enum { PAIR = 4, CELL = 7, FRAME = 9 };
+
+static uint64_t put_in(struct cop__env *env, cop_term t, uint64_t *room) {
+    if (cop_is_immediate(t))
+        return t.w;
+    return cop__term_copy(t, &room, &env->frag.offheap).w;
+}
+
+static struct cop__env *request_env(cop_ctx *p, cop_term to, cop_ref ref, cop_term label,
+                                    cop_term request, bool alias) {
+    size_t frame = alias ? FRAME : CELL;
+    struct cop__env *env =
+        cop__env_raw(SIG_CALL, to, p->pid, frame + cop__term_words(request));
+    uint64_t *at = env->frag.body;
+    at[0] = cop__header(BOX_TUPLE, 3);
+    at[1] = label.w;
+    at[2] = cop__box_term(at + PAIR).w;
+    at[3] = put_in(env, request, at + frame);
+    at[PAIR] = cop__header(BOX_TUPLE, 2);
+    at[PAIR + 1] = p->pid.w;
+    at[PAIR + 2] = alias ? cop__cons_term(at + CELL).w : ref.t.w;
+    if (alias) {
+        at[CELL] = cop_a(alias).t.w;
+        at[CELL + 1] = ref.t.w;
+    }
+    env->term = cop__box_term(at);
+    return env;
+}
+
+/* As two signals: for oneself, and for who counts the messages it gets. */
+static cop_ref request_apart(cop_ctx *ctx, cop_pid to, cop_term label, cop_term request,
+                             bool alias) {
+    static const cop_monitor_opts by_reply = { .alias = COP_ALIAS_REPLY_DEMONITOR };
+    cop_ref ref = cop__process_monitor(ctx, to.t, alias ? &by_reply : NULL);
+    cop_term tag = alias ? cop_cons(ctx, cop_a(alias), ref) : ref.t;
+    cop__send(ctx, to.t, cop_tuple(ctx, label, cop_tuple(ctx, ctx->pid, tag), request));
+    return ref;
+}
+
+cop_ref cop__gen_request(cop_ctx *ctx, cop_pid to, cop_atom label, cop_term request, bool alias) {
+    if (!cop__is_local_pid(to.t))
+        cop__badarg(ctx);
+    struct cop__slot *slot = cop__slot_of(to.t);
+    if (to.t.w == ctx->pid.w
+        || (slot != NULL && __atomic_load_n(&slot->meter, __ATOMIC_RELAXED) != 0))
+        return request_apart(ctx, to, label.t, request, alias);
+    cop__enter(ctx);
+    cop_ref ref = cop__ref_next(ctx);
+    struct cop__rel *rel = cop__rel_add(&ctx->rels, ref.t.w, REL_MONITOR);
+    rel->other = to.t.w;
+    rel->alias = alias ? COP_ALIAS_REPLY_DEMONITOR : COP_ALIAS_NONE;
+    cop__deliver(ctx->worker, request_env(ctx, to.t, ref, label.t, request, alias));
+    cop__spend(ctx, 2);
+    cop__leave(ctx);
+    return ref;
+}
+
+bool cop_gen_receive(cop_ctx *ctx, cop_ref request, int64_t timeout_ms, cop_term *message) {
+    bool came = cop_receive_ref(ctx, timeout_ms, request, message);
+    if (came) {
+        /* Gone by now, unless another process has replied to the bare reference. */
+        if (cop__rel_find(&ctx->rels, request.t.w) != NULL)
+            cop_process_demonitor(ctx, request, COP_DEMONITOR_FLUSH);
+        return true;
+    }
+    cop_process_demonitor(ctx, request, COP_DEMONITOR_FLUSH);
+    /* One last look: what came up to now is a success. */
+    return cop_receive_ref(ctx, 0, request, message);
+}
+
+static cop_term reference_of(const struct cop__env *env) {
+    cop_term tag = { env->frag.body[PAIR + 2] };
+    return cop_is_cons(tag) ? (cop_term){ cop__cons(tag)[1] } : tag;
+}
+
+void cop__handle_call(cop_ctx *p, struct cop__env *env) {
+    struct cop__rel *rel = cop__rel_add(&p->rels, reference_of(env).w, REL_WATCHER);
+    rel->other = env->from.w;
+    rel->alias = COP__BY_CALL;
+    env->kind = SIG_MESSAGE;
+    cop__queue_append(p, env);
+}
+
+cop_term cop__call_reference(const struct cop__env *env) { return reference_of(env); }
+
+/* ---- answering ------------------------------------------------------------------------------------ */
+
+/* The reference in a tag: ref, [:alias | ref], or [[:alias | ref] | more] as :gen_server has it. */
+static cop_term tag_reference(cop_term tag, bool *alias) {
+    *alias = false;
+    if (cop_is_cons(tag) && cop_is_cons((cop_term){ cop__cons(tag)[0] }))
+        tag = (cop_term){ cop__cons(tag)[0] };
+    if (cop_is_cons(tag) && cop__cons(tag)[0] == cop_a(alias).t.w) {
+        tag = (cop_term){ cop__cons(tag)[1] };
+        *alias = true;
+    }
+    return cop__is_local_ref(tag) ? tag : COP_NONE;
+}
+
+/* {tag, reply} in an envelope. */
+static struct cop__env *reply_env(cop_ctx *p, enum cop__signal kind, cop_term to, cop_term tag,
+                                  cop_term reply) {
+    size_t tag_words = cop__term_words(tag);
+    struct cop__env *env =
+        cop__env_raw(kind, to, p->pid, 3 + tag_words + cop__term_words(reply));
+    uint64_t *at = env->frag.body;
+    at[0] = cop__header(BOX_TUPLE, 2);
+    at[1] = put_in(env, tag, at + 3);
+    at[2] = put_in(env, reply, at + 3 + tag_words);
+    env->term = cop__box_term(at);
+    return env;
+}
+
+void cop__gen_reply(cop_ctx *ctx, cop_term from, cop_term reply) {
+    const cop_term *pair = cop__tuple_elems(from, 2);
+    if (pair == NULL || !cop_is_pid(pair[0]))
+        cop__badarg(ctx);
+    bool alias;
+    cop_term ref = tag_reference(pair[1], &alias);
+    struct cop__slot *slot = cop__is_local_pid(pair[0]) ? cop__slot_of(pair[0]) : NULL;
+    bool counted = slot == NULL || __atomic_load_n(&slot->meter, __ATOMIC_RELAXED) != 0;
+    if (cop_is_none(ref) || (counted && !alias)) {
+        cop__send(ctx, alias ? ref : pair[0], cop_tuple(ctx, pair[1], reply));
+        return;
+    }
+    cop__enter(ctx);
+    struct cop__env *env = reply_env(ctx, alias ? SIG_ALIAS : SIG_MESSAGE, alias ? ref : pair[0],
+                                     pair[1], reply);
+    struct cop__rel *rel = cop__rel_find(&ctx->rels, ref.w);
+    if (rel != NULL && rel->kind == REL_WATCHER && rel->alias == COP__BY_CALL
+        && rel->other == pair[0].w) {
+        cop__rel_remove(&ctx->rels, rel);
+        env->flag |= COP__UNWATCHED;
+    }
+    cop__deliver(ctx->worker, env);
+    if (cop__spend(ctx, 1))
+        cop__requeue(ctx);
+    cop__leave(ctx);
+}
+
+void cop__handle_bare_reply(cop_ctx *p, const struct cop__env *env) {
+    struct cop__rel *rel = cop__rel_find(&p->rels, cop_elem(env->term, 0).w);
+    if (rel != NULL && rel->kind == REL_MONITOR)
+        cop__rel_remove(&p->rels, rel);
+}
+
+void cop__watch_anew(cop_ctx *p, const struct cop__rel *rel) {
+    cop__deliver(cop__worker_self(),
+                 cop__monitor_env((cop_term){ rel->other }, p->pid, (cop_term){ rel->key },
+                                  rel->name));
+}
