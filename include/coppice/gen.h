@@ -19,10 +19,10 @@
  * Context: inside a process; does not wait
  */
 cop_ref cop__gen_request(cop_ctx *ctx, cop_pid to, cop_atom label, cop_term request, bool alias);
-#define cop_gen_request(ctx, to, label, request, alias)                                    \
-    ({                                                                                     \
-        cop_ctx *cop__gn = (ctx);                                                          \
-        cop__gen_request(cop__gn, (to), (label), cop_of(cop__gn, request), (alias));       \
+#define cop_gen_request(ctx, to, label, request, alias)                              \
+    ({                                                                               \
+        cop_ctx *cop__gn = (ctx);                                                    \
+        cop__gen_request(cop__gn, (to), (label), cop_of(cop__gn, request), (alias)); \
     })
 
 /*
@@ -40,10 +40,10 @@ bool cop_gen_receive(cop_ctx *ctx, cop_ref request, int64_t timeout_ms, cop_term
  * Context: any process, not only the one that was asked
  */
 void cop__gen_reply(cop_ctx *ctx, cop_term from, cop_term reply);
-#define cop_gen_reply(ctx, from, reply)                                   \
-    ({                                                                    \
-        cop_ctx *cop__gn = (ctx);                                         \
-        cop__gen_reply(cop__gn, COP_TERM(from), cop_of(cop__gn, reply));  \
+#define cop_gen_reply(ctx, from, reply)                                  \
+    ({                                                                   \
+        cop_ctx *cop__gn = (ctx);                                        \
+        cop__gen_reply(cop__gn, COP_TERM(from), cop_of(cop__gn, reply)); \
     })
 
 #endif

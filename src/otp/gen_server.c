@@ -32,6 +32,7 @@ struct server {
     int64_t timeout_ms; /* of the last return; -1: none */
     int64_t hibernate_after_ms;
     bool hibernate, idle_is_hibernate, suspended;
+    bool ends; /* terminate has had its turn: the exit that follows is the end */
 };
 enum { SERVER_TERMS = 5 };
 
@@ -157,6 +158,7 @@ static bool run_terminate(cop_ctx *ctx, struct server *s, cop_term reason, cop_c
 static _Noreturn void finish(cop_ctx *ctx, struct server *s, cop_caught why, cop_term reply,
                              bool stopped_by_return) {
     cop_caught raised;
+    s->ends = true;
     cop_term reason = cop_caught_reason(ctx, &why);
     if (!why.is_fault && run_terminate(ctx, s, reason, &raised)) {
         why = raised;
@@ -226,7 +228,9 @@ static cop_next dispatch(cop_ctx *ctx, struct server *s, enum step step, cop_ter
 }
 
 static void on_raised(cop_ctx *ctx, void *state, const cop_caught *caught) {
-    crash(ctx, state, caught);
+    struct server *s = state;
+    if (!s->ends)
+        crash(ctx, s, caught);
 }
 
 /* How the server waits after a return. */

@@ -36,8 +36,7 @@ static uint64_t put_in(struct cop__env *env, cop_term t, uint64_t *room) {
 static struct cop__env *request_env(cop_ctx *p, cop_term to, cop_ref ref, cop_term label,
                                     cop_term request, bool alias) {
     size_t frame = alias ? FRAME : CELL;
-    struct cop__env *env =
-        cop__env_raw(SIG_CALL, to, p->pid, frame + cop__term_words(request));
+    struct cop__env *env = cop__env_raw(SIG_CALL, to, p->pid, frame + cop__term_words(request));
     uint64_t *at = env->frag.body;
     at[0] = cop__header(BOX_TUPLE, 3);
     at[1] = label.w;
@@ -128,8 +127,7 @@ static cop_term tag_reference(cop_term tag, bool *alias) {
 static struct cop__env *reply_env(cop_ctx *p, enum cop__signal kind, cop_term to, cop_term tag,
                                   cop_term reply) {
     size_t tag_words = cop__term_words(tag);
-    struct cop__env *env =
-        cop__env_raw(kind, to, p->pid, 3 + tag_words + cop__term_words(reply));
+    struct cop__env *env = cop__env_raw(kind, to, p->pid, 3 + tag_words + cop__term_words(reply));
     uint64_t *at = env->frag.body;
     at[0] = cop__header(BOX_TUPLE, 2);
     at[1] = put_in(env, tag, at + 3);
@@ -151,8 +149,8 @@ void cop__gen_reply(cop_ctx *ctx, cop_term from, cop_term reply) {
         return;
     }
     cop__enter(ctx);
-    struct cop__env *env = reply_env(ctx, alias ? SIG_ALIAS : SIG_MESSAGE, alias ? ref : pair[0],
-                                     pair[1], reply);
+    struct cop__env *env =
+        reply_env(ctx, alias ? SIG_ALIAS : SIG_MESSAGE, alias ? ref : pair[0], pair[1], reply);
     struct cop__rel *rel = cop__rel_find(&ctx->rels, ref.w);
     if (rel != NULL && rel->kind == REL_WATCHER && rel->alias == COP__BY_CALL
         && rel->other == pair[0].w) {
@@ -172,7 +170,6 @@ void cop__handle_bare_reply(cop_ctx *p, const struct cop__env *env) {
 }
 
 void cop__watch_anew(cop_ctx *p, const struct cop__rel *rel) {
-    cop__deliver(cop__worker_self(),
-                 cop__monitor_env((cop_term){ rel->other }, p->pid, (cop_term){ rel->key },
-                                  rel->name));
+    cop__deliver(cop__worker_self(), cop__monitor_env((cop_term){ rel->other }, p->pid,
+                                                      (cop_term){ rel->key }, rel->name));
 }

@@ -95,7 +95,9 @@ static void deferred_fault(cop_ctx *ctx, cop_term arg) {
 }
 static void fault_message(cop_ctx *ctx, void *state, cop_term message) { null_write(ctx, message); }
 static void fault_timeout(cop_ctx *ctx, void *state) { null_write(ctx, COP_NIL); }
-static const cop_callbacks faulty = { "faulty", fault_message, fault_timeout };
+static const cop_callbacks faulty = { .name = "faulty",
+                                      .message = fault_message,
+                                      .timeout = fault_timeout };
 static void in_a_timeout_callback(cop_ctx *ctx, cop_term arg) {
     cop_process_idle_timeout(ctx, 1);
     cop_become(ctx, &faulty, NULL);
@@ -297,4 +299,26 @@ TEST(an_endless_loop_leaves_the_others_alone, .schedulers = 2, .real_time = true
     __atomic_store_n(&stop_looping, 1, __ATOMIC_RELAXED);
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :normal}");
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :normal}");
+}
+
+static void tell_of_fault(cop_ctx *ctx, void *state, const cop_caught *caught) {
+    cop_pid *told = state;
+    cop_send(ctx, *told, cop_tuple(ctx, cop_a(raised), caught->reason, caught->is_fault));
+}
+
+static void faulty_and_told(cop_ctx *ctx, cop_term arg) {
+    static const cop_callbacks callbacks = { .name = "told",
+                                             .message = fault_message,
+                                             .raised = tell_of_fault };
+    cop_pid *told = cop_process_state(ctx, sizeof *told);
+    EXPECT(cop_match(arg, told));
+    cop_become(ctx, &callbacks, told);
+}
+
+TEST(a_callback_hears_of_its_fault) {
+    test_capture_log(ctx);
+    cop_spawned s = cop_spawn_monitor(ctx, faulty_and_told, cop_self(ctx).t);
+    cop_send(ctx, s.pid, 1);
+    ASSERT_RECEIVE(ctx, "{:raised, {:sigsegv, 0}, true}");
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, {{:sigsegv, 0}, [_ | _]}}");
 }

@@ -387,7 +387,9 @@ static void tally_timeout(cop_ctx *ctx, void *state) {
 }
 
 static void tally_start(cop_ctx *ctx, cop_term arg) {
-    static const cop_callbacks callbacks = { "tally", tally_message, tally_timeout };
+    static const cop_callbacks callbacks = { .name = "tally",
+                                             .message = tally_message,
+                                             .timeout = tally_timeout };
     struct tally *self = cop_process_state(ctx, sizeof *self);
     self->last = arg;
     cop_process_keep(ctx, 0, &self->last, 1);

@@ -180,7 +180,7 @@ static void pass_on(cop_ctx *ctx, void *state, cop_term message) {
 }
 
 static void ring_member(cop_ctx *ctx, cop_term next) {
-    static const cop_callbacks callbacks = { "ring_member", pass_on, NULL };
+    static const cop_callbacks callbacks = { .name = "ring_member", .message = pass_on };
     cop_pid *state = cop_process_state(ctx, sizeof *state);
     if (cop_is_pid(next))
         EXPECT(cop_match(next, state));
@@ -206,4 +206,47 @@ TEST(a_ring_of_a_thousand_passes_a_token, .timeout_s = 60) {
             else
                 more = false;
         }
+}
+
+static void answers_by_chance(cop_ctx *ctx, cop_term arg) {
+    for (;;)
+        COP_SCOPE(ctx) {
+            cop_term message, from, n;
+            cop_receive(ctx, COP_INFINITY, &message);
+            if (!cop_match_tuple(message, cop_a(ask), &from, &n))
+                continue;
+            uint64_t chance = cop_random_u64(ctx) % 64;
+            if (chance == 0)
+                cop_exit(ctx, cop_a(by_chance));
+            if (chance > 3)
+                cop_gen_reply(ctx, from, n);
+        }
+}
+
+/* Each request is answered, or its server ends, or it is given up: never two of these. */
+static void asks(cop_ctx *ctx, cop_term arg) {
+    cop_pid top, server;
+    int64_t left;
+    EXPECT(cop_match_tuple(arg, &top, &left));
+    server = cop_spawn(ctx, answers_by_chance, COP_NONE);
+    while (left-- > 0)
+        COP_SCOPE(ctx) {
+            cop_term message, tag, n;
+            cop_ref ref = cop_gen_request(ctx, server, cop_a(ask), left, left % 2 == 0);
+            if (!cop_gen_receive(ctx, ref, 1, &message))
+                continue;
+            if (cop_match_tuple(message, &tag, &n))
+                EXPECT(cop_match(n, left));
+            else
+                server = cop_spawn(ctx, answers_by_chance, COP_NONE);
+        }
+    EXPECT_TERM(ctx, cop_process_info(ctx, cop_self(ctx), cop_a(monitors)), "[]");
+    cop_send(ctx, top, cop_a(asked));
+}
+
+TEST(requests_are_answered_once, .timeout_s = 120) {
+    for (int i = 0; i < 8; i++)
+        cop_spawn(ctx, asks, cop_tuple(ctx, cop_self(ctx), scaled(20000)));
+    for (int i = 0; i < 8; i++)
+        ASSERT_RECEIVE_IN(ctx, ":asked", 100000);
 }
