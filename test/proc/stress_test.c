@@ -72,7 +72,7 @@ static void answer_once(cop_ctx *ctx, cop_term arg) {
     cop_term message;
     cop_pid from;
     cop_ref ref;
-    if (cop_receive(ctx, 1, &message) && cop_match_tuple(message, &from, &ref))
+    if (cop_receive(ctx, COP_INFINITY, &message) && cop_match_tuple(message, &from, &ref))
         cop_send(ctx, from, ref);
 }
 
