@@ -3,6 +3,8 @@
 #define COPPICE_H
 
 /* The whole public API. Tests include coppice/test.h too. */
+#include <coppice/child_spec.h>
+#include <coppice/dynamic_supervisor.h>
 #include <coppice/enum.h>
 #include <coppice/file.h>
 #include <coppice/gen.h>

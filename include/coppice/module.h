@@ -36,6 +36,9 @@ typedef struct cop_module {
  * Context: any thread, also before the node starts; lasts as long as the program
  */
 int cop_module_load(const cop_module *module);
+/* True if a module of that name was loaded. Any thread; looks at all functions, so it is for error
+   messages. Elixir: Code.loaded?/1. */
+bool cop_module_is_loaded(cop_atom module);
 /* The function of that name and arity, or NULL. Any thread. */
 cop_fun_body cop_module_function(cop_atom module, cop_atom function, size_t arity);
 

@@ -354,6 +354,23 @@ cop_term cop_fun_call_n(cop_ctx *ctx, cop_term fun, size_t argc, const cop_term 
 int64_t cop_fun_arity(cop_term fun); /* -1 if none */
 #define cop_fun_call(ctx, fun, ...) COP__BUILD_FUN(ctx, fun __VA_OPT__(, ) __VA_ARGS__)
 
+/* ---- terms outside of heaps ---------------------------------------------------------------------- */
+
+/*
+ * A copy of a term in memory of its own, until it is forgotten: for tables of many terms, which would
+ * cost each collection of a process's heap, and for what several processes read.
+ * Returns: the copy, never NULL; belongs to the caller, however many processes read it
+ * Context: any thread
+ */
+typedef struct cop_saved cop_saved;
+cop_saved *cop_term_save(cop_term term);
+/* The term again, copied to ctx's heap. */
+cop_term cop_saved_load(cop_ctx *ctx, const cop_saved *saved);
+/* True if it is this term (===); copies nothing. */
+bool cop_saved_is(const cop_saved *saved, cop_term term);
+/* Frees it; NULL is passed over. */
+void cop_saved_forget(cop_saved *saved);
+
 /* ---- pieces of the macros above -------------------------------------------------------------------- */
 
 #define COP__CAT_(a, b) a##b

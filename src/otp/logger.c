@@ -90,7 +90,7 @@ static void put_charlist(cop_ctx *ctx, struct logger *l, cop_term t) {
 }
 
 /* "    kv.c:12: shard_handle_call" */
-static void put_trace(cop_ctx *ctx, struct logger *l, cop_term trace) {
+static void put_trace(cop_ctx *ctx, struct logger *l, cop_term trace, const char *newline) {
     cop_term frame;
     if (cop_is_nil(trace))
         return;
@@ -105,7 +105,7 @@ static void put_trace(cop_ctx *ctx, struct logger *l, cop_term trace) {
                 file = value;
             cop_match_tuple(pair, cop_a(line), &line);
         }
-        put(ctx, l, "\n    ");
+        put(ctx, l, newline);
         if (!cop_is_none(file)) {
             char number[24];
             put_charlist(ctx, l, file);
@@ -162,7 +162,7 @@ static void put_reason(cop_ctx *ctx, struct logger *l, cop_term reason) {
     if (cop_match_tuple(reason, &error, &trace) && cop_is_list(trace) && is_trace(trace)
         && (cop_is_map(error) || !cop_is_nil(trace))) {
         put_error(ctx, l, error);
-        put_trace(ctx, l, trace);
+        put_trace(ctx, l, trace, "\n    ");
         return;
     }
     if (cop_match_tuple(reason, cop_a(bad_return_value), &value)) {
@@ -253,27 +253,92 @@ static void put_crash_report(cop_ctx *ctx, struct logger *l, cop_term report) {
     put_pair(ctx, l, "\nReductions: ", keyword(own, cop_a(reductions)));
 }
 
+/* As Exception.format_exit shows an exit reason. */
+static void put_exit(cop_ctx *ctx, struct logger *l, cop_term reason) {
+    cop_term inner, trace;
+    cop_match_tuple(reason, cop_as("EXIT"), &reason);
+    if (cop_match_tuple(reason, &inner, &trace) && cop_is_cons(trace) && is_trace(trace)) {
+        put(ctx, l, "an exception was raised:\n    ** ");
+        put_error(ctx, l, inner);
+        put_trace(ctx, l, trace, "\n        ");
+    } else if (cop_match(reason, cop_a(normal)) || cop_match(reason, cop_a(shutdown))
+               || cop_match(reason, cop_a(killed))) {
+        cop_atom name;
+        cop_get_atom(reason, &name);
+        put(ctx, l, cop_atom_name(name, NULL));
+    } else if (cop_match_tuple(reason, cop_a(shutdown), &inner)) {
+        put(ctx, l, "shutdown: ");
+        put_term(ctx, l, inner);
+    } else if (cop_match(reason, cop_a(noproc))) {
+        put(ctx, l,
+            "no process: the process is not alive or there's no process currently "
+            "associated with the given name, possibly because its application isn't started");
+    } else {
+        put_term(ctx, l, reason);
+    }
+}
+
+/* "W.start_link(1, 2)"; "W.start_link/?" when the arguments were forgotten. */
+static void put_start_call(cop_ctx *ctx, struct logger *l, cop_term mfa) {
+    cop_term module, args, arg;
+    cop_atom function;
+    put(ctx, l, "\nStart Call: ");
+    if (!cop_match_tuple(mfa, &module, &function, &args)) {
+        put_term(ctx, l, mfa);
+        return;
+    }
+    put_term(ctx, l, module);
+    put(ctx, l, ".");
+    put(ctx, l, cop_atom_name(function, NULL));
+    if (!cop_is_list(args)) {
+        put(ctx, l, "/?");
+        return;
+    }
+    put(ctx, l, "(");
+    for (bool first = true; cop_get_cons(args, &arg, &args); first = false) {
+        put(ctx, l, first ? "" : ", ");
+        put_term(ctx, l, arg);
+    }
+    put(ctx, l, ")");
+}
+
+static void put_supervisor_name(cop_ctx *ctx, struct logger *l, cop_term name) {
+    cop_term first = cop_is_tuple(name) ? cop_elem(name, 0) : name;
+    if (!cop_is_pid(first)) { /* {:local, name}, {:global, name}, {:via, module, name} */
+        put_term(ctx, l,
+                 cop_is_tuple(name) ? cop_elem(name, (size_t)cop_tuple_size(name) - 1) : name);
+        return;
+    }
+    put_term(ctx, l, first);
+    if (cop_tuple_size(name) == 2) {
+        put(ctx, l, " (");
+        put_term(ctx, l, cop_elem(name, 1));
+        put(ctx, l, ")");
+    }
+}
+
 static void put_supervisor_report(cop_ctx *ctx, struct logger *l, cop_term what, cop_term list) {
-    cop_term child = keyword(list, cop_a(offender)), reason = keyword(list, cop_a(reason));
-    if (cop_match(what, cop_a(progress)))
-        child = keyword(list, cop_a(started));
+    bool progress = cop_match(what, cop_a(progress));
+    cop_term child = keyword(list, progress ? cop_a(started) : cop_a(offender));
     put(ctx, l, "Child ");
     put_term(ctx, l, keyword(child, cop_a(id)));
     put(ctx, l, " of Supervisor ");
-    put_term(ctx, l, cop_elem(keyword(list, cop_a(supervisor)), 0));
-    if (cop_match(what, cop_a(progress))) {
-        put(ctx, l, " started");
-    } else {
-        put(ctx, l,
-            cop_match(what, cop_a(start_error))        ? " failed to start"
-            : cop_match(what, cop_a(child_terminated)) ? " terminated"
-            : cop_match(what, cop_a(shutdown_error))   ? " shut down abnormally"
-                                                       : " caused shutdown");
-        put(ctx, l, "\n");
-        put_reason(ctx, l, reason);
+    put_supervisor_name(ctx, l, keyword(list, cop_a(supervisor)));
+    put(ctx, l,
+        progress                                   ? " started"
+        : cop_match(what, cop_a(start_error))      ? " failed to start"
+        : cop_match(what, cop_a(child_terminated)) ? " terminated"
+        : cop_match(what, cop_a(shutdown_error))   ? " shut down abnormally"
+                                                   : " caused shutdown");
+    if (!progress) {
+        put(ctx, l, "\n** (exit) ");
+        put_exit(ctx, l, keyword(list, cop_a(reason)));
     }
-    put_pair(ctx, l, "\nPid: ", keyword(child, cop_a(pid)));
-    put_pair(ctx, l, "\nStart Call: ", keyword(child, cop_a(mfargs)));
+    if (cop_is_pid(keyword(child, cop_a(pid))) && !cop_match(what, cop_a(shutdown)))
+        put_pair(ctx, l, "\nPid: ", keyword(child, cop_a(pid)));
+    put_start_call(ctx, l, keyword(child, cop_a(mfargs)));
+    if (l->opts.level != 0 && l->opts.level != COP_LEVEL_DEBUG)
+        return; /* the rest is for those who debug */
     put_pair(ctx, l, "\nRestart: ", keyword(child, cop_a(restart_type)));
     put_pair(ctx, l, "\nShutdown: ", keyword(child, cop_a(shutdown)));
     put_pair(ctx, l, "\nType: ", keyword(child, cop_a(child_type)));
@@ -287,6 +352,10 @@ static void put_report(cop_ctx *ctx, struct logger *l, cop_term report) {
         put_crash_report(ctx, l, report);
     } else if (cop_match_tuple(label, cop_a(supervisor), &what)) {
         put_supervisor_report(ctx, l, what, inner);
+    } else if (cop_match_tuple(label, cop_as("Elixir.DynamicSupervisor"), cop_a(unexpected_msg))) {
+        put(ctx, l, "DynamicSupervisor received unexpected message: ");
+        put_term(ctx, l, field(inner, cop_a(msg)));
+        put(ctx, l, "\n");
     } else if (cop_match_tuple(label, cop_as("Elixir.GenServer"), cop_a(no_handle_info))) {
         put_term(ctx, l, field(inner, cop_a(module)));
         put(ctx, l, " ");

@@ -117,6 +117,14 @@ cop_fun_body cop_module_function(cop_atom module, cop_atom function, size_t arit
                : __atomic_load_n(&e->body, __ATOMIC_ACQUIRE);
 }
 
+bool cop_module_is_loaded(cop_atom module) {
+    struct table *t = __atomic_load_n(&table, __ATOMIC_ACQUIRE);
+    for (size_t i = 0; t != NULL && i <= t->mask; i++)
+        if (__atomic_load_n(&t->entries[i].module, __ATOMIC_ACQUIRE) == module.t.w)
+            return true;
+    return false;
+}
+
 cop_term cop_apply(cop_ctx *ctx, cop_atom module, cop_atom function, cop_term args) {
     int64_t argc = cop_list_length(args);
     if (argc < 0)

@@ -1,216 +1,849 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Supervisor, by the rules of the spec (observed on OTP 25). */
-#include <coppice.h>
-#include <coppice/test.h>
+/*
+ * Supervisor, case by case: specifications, start, exit reasons, intensity, strategies. Expected terms
+ * were observed on Elixir 1.14 and OTP 25. Calls, stopping and the rest: supervisor_calls_test.c.
+ */
+#include "supervisor_help.h"
 
-static cop_init child_init(cop_ctx *ctx, void *state, cop_term arg) { return cop_init_ok(); }
+/* ---- specifications ------------------------------------------------------------------------------------ */
 
-static cop_next child_call(cop_ctx *ctx, void *state, cop_term request, cop_from from) {
-    cop_term reason;
-    if (cop_match_tuple(request, cop_a(stop), &reason))
-        return cop_stop_reply(ctx, reason, cop_a(ok));
-    return cop_reply(ctx, cop_a(ok));
+static cop_term spec(cop_ctx *ctx, const char *what, const char *overrides) {
+    return cop_supervisor_child_spec(ctx, T(ctx, what), T(ctx, overrides));
 }
 
-static const cop_gen_server child_server = {
-    .name = "Child", .state_size = 8, .init = child_init, .handle_call = child_call
-};
-
-static cop_started child_start(cop_ctx *ctx, cop_term arg) {
-    cop_atom name;
-    cop_start_opts opts = { 0 };
-    if (cop_get_atom(arg, &name) && !cop_match(arg, cop_a(undefined)))
-        opts.name = name;
-    return cop_gen_server_start_link(ctx, &child_server, arg, &opts);
+TEST(SU_001_the_generated_spec_of_a_supervisor_module) {
+    EXPECT_SAME(ctx, cop_child_spec_use(ctx, "Sup", COP_SUPERVISOR, T(ctx, "[:hello]"), COP_NONE),
+                T(ctx, "%{id: Sup, start: {Sup, :start_link, [[:hello]]}, type: :supervisor}"));
 }
 
-static cop_started fails(cop_ctx *ctx, cop_term arg) { return cop_started_error(cop_a(no_way).t); }
-static cop_started ignores(cop_ctx *ctx, cop_term arg) { return (cop_started){ .is = COP_IGNORE }; }
-
-static const cop_child_spec abc[] = {
-    { .id = "a", .start = child_start },
-    { .id = "b", .start = child_start, .restart = COP_TRANSIENT },
-    { .id = "c", .start = child_start, .restart = COP_TEMPORARY },
-};
-
-static cop_pid sup_start(cop_ctx *ctx, const cop_supervisor_opts *opts) {
-    cop_started s = cop_supervisor_start_link(ctx, abc, 3, opts);
-    EXPECT(s.is == COP_STARTED);
-    return s.pid;
+TEST(SU_002_a_configured_supervisor_module) {
+    cop_term opts = T(ctx, "[id: :id, restart: :temporary, start: {:foo, :bar, []}]");
+    EXPECT_SAME(ctx, cop_child_spec_use(ctx, "Sup", COP_SUPERVISOR, T(ctx, "[:hello]"), opts),
+                T(ctx, "%{id: :id, restart: :temporary, start: {:foo, :bar, []}, "
+                       "type: :supervisor}"));
 }
 
-static cop_pid child(cop_ctx *ctx, cop_pid sup, const char *id) {
-    cop_pid pid = { COP_NONE };
-    cop_get_pid(cop_supervisor_child(ctx, sup.t, cop_atom_new(id).t), &pid);
-    return pid;
+TEST(SU_003_child_spec_of_a_module_and_of_one_with_an_argument) {
+    begin(ctx);
+    EXPECT_SAME(ctx, spec(ctx, "Task", "[]"),
+                T(ctx, "%{id: Task, restart: :temporary, start: {Task, :start_link, [[]]}}"));
+    EXPECT_SAME(ctx, spec(ctx, "{Task, :foo}", "[]"),
+                T(ctx, "%{id: Task, restart: :temporary, start: {Task, :start_link, [:foo]}}"));
 }
 
-/* Waits until the child has another pid than before; answers it. */
-static cop_pid next_child(cop_ctx *ctx, cop_pid sup, const char *id, cop_pid before) {
-    for (;;) {
-        cop_pid now = child(ctx, sup, id);
-        if (!cop_is_none(now.t) && now.t.w != before.t.w)
-            return now;
-        cop_yield(ctx);
+TEST(SU_004_child_spec_of_a_map_adds_nothing) {
+    EXPECT_SAME(ctx, spec(ctx, "%{id: Task}", "[]"), T(ctx, "%{id: Task}"));
+}
+
+TEST(SU_005_overrides_replace_what_the_module_says) {
+    begin(ctx);
+    EXPECT_SAME(ctx,
+                spec(ctx, "Task",
+                     "[id: :foo, start: {:foo, :bar, []}, restart: :permanent, "
+                     "shutdown: :infinity]"),
+                T(ctx, "%{id: :foo, start: {:foo, :bar, []}, restart: :permanent, "
+                       "shutdown: :infinity}"));
+}
+
+TEST(SU_006_two_of_one_module_under_ids_of_their_own) {
+    begin(ctx);
+    EXPECT_SAME(ctx, spec(ctx, "{Stack, [:hello]}", "[id: MyStack, shutdown: 10_000]"),
+                T(ctx, "%{id: MyStack, start: {Stack, :start_link, [[:hello]]}, "
+                       "shutdown: 10000}"));
+    EXPECT_SAME(ctx, spec(ctx, "{Stack, :fun}", "[id: {Agent, 1}]"),
+                T(ctx, "%{id: {Agent, 1}, start: {Stack, :start_link, [:fun]}}"));
+}
+
+TEST(SU_007_keys_that_may_be_overridden) {
+    EXPECT_SAME(ctx, spec(ctx, "%{id: 1}", "[type: :x, modules: [], significant: true]"),
+                T(ctx, "%{id: 1, type: :x, modules: [], significant: true}"));
+    EXPECT_ERROR(ctx, "%ArgumentError{message: \"unknown key :foo in child specification "
+                      "override\"}") {
+        spec(ctx, "%{id: 1}", "[foo: 1]");
     }
 }
 
-static void kill(cop_ctx *ctx, cop_pid pid) {
-    cop_process_exit(ctx, pid, cop_a(kill).t);
-    test_await_down(ctx, pid);
+#define NOT_A_CHILD                                                                  \
+    "supervisors expect each child to be one of the following:\\n\\n  * a module\\n" \
+    "  * a {module, arg} tuple\\n"                                                   \
+    "  * a child specification as a map with at least the :id and :start fields\\n"  \
+    "  * or a tuple with 6 elements generated by Supervisor.Spec (deprecated)\\n\\nGot: "
+
+TEST(SU_008_what_is_no_specification) {
+    begin(ctx);
+    EXPECT_ERROR(ctx, "%ArgumentError{message: \"The module Unknown was given as a child to a "
+                      "supervisor but it does not exist.\"}") {
+        spec(ctx, "Unknown", "[]");
+    }
+    EXPECT_ERROR(ctx, "%ArgumentError{message: \"" NOT_A_CHILD "\\\"other\\\"\\n\"}") {
+        spec(ctx, "\"other\"", "[]");
+    }
+    EXPECT_ERROR(ctx, "%ArgumentError{message: \"" NOT_A_CHILD "{A, 1, 2}\\n\"}") {
+        spec(ctx, "{A, 1, 2}", "[]");
+    }
+    EXPECT_ERROR(ctx, "%ArgumentError{message: \"old tuple-based child specification "
+                      "{:id, {:m, :f, []}, :permanent, 5, :worker, [:m]} is not supported in "
+                      "Supervisor.child_spec/2\"}") {
+        spec(ctx, "{:id, {:m, :f, []}, :permanent, 5, :worker, [:m]}", "[]");
+    }
 }
 
-TEST(children_start_in_order_and_are_listed_last_first) {
-    cop_pid sup = sup_start(ctx, NULL);
-    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup.t),
-                "[{:c, _, :worker, [:c]}, {:b, _, :worker, [:b]}, {:a, _, :worker, [:a]}]");
-    EXPECT_TERM(ctx, cop_supervisor_count_children(ctx, sup.t),
-                "%{specs: 3, active: 3, supervisors: 0, workers: 3}");
+TEST(SU_008_a_module_without_child_spec) {
+    begin(ctx);
+    volatile cop_term text = COP_NONE;
+    COP_TRY(ctx) { spec(ctx, "Bare", "[]"); }
+    COP_CATCH(caught) {
+        cop_term message;
+        if (cop_match_key(caught->reason, cop_a(message), &message))
+            text.w = message.w;
+    }
+    cop_bytes bytes;
+    static const char begins[] = "The module Bare was given as a child to a supervisor\n"
+                                 "but it does not implement child_spec/1.\n\nIf you own";
+    EXPECT(cop_get_bytes((cop_term){ text.w }, &bytes) && bytes.size > sizeof begins);
+    EXPECT(memcmp(bytes.data, begins, sizeof begins - 1) == 0);
 }
 
-TEST(a_permanent_child_is_restarted_whatever_its_reason) {
-    cop_pid sup = sup_start(ctx, NULL), a = child(ctx, sup, "a");
-    cop_gen_server_call(ctx, a, cop_tuple(ctx, cop_a(stop), cop_a(normal)), 0);
-    a = next_child(ctx, sup, "a", a);
-    kill(ctx, a);
-    next_child(ctx, sup, "a", a);
+static cop_term init(cop_ctx *ctx, const char *children, const char *options) {
+    return cop_supervisor_init_terms(ctx, T(ctx, children), T(ctx, options));
 }
 
-TEST(a_transient_child_only_after_an_abnormal_end) {
-    cop_pid sup = sup_start(ctx, NULL), b = child(ctx, sup, "b");
-    kill(ctx, b);
-    b = next_child(ctx, sup, "b", b);
-    cop_gen_server_call(ctx, b, cop_tuple(ctx, cop_a(stop), cop_a(normal)), 0);
-    test_await_down(ctx, b);
-    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup.t),
-                "[{:c, _, _, _}, {:b, :undefined, _, _}, {:a, _, _, _}]");
+TEST(SU_009_init_makes_flags_and_specs) {
+    begin(ctx);
+    EXPECT_SAME(ctx, init(ctx, "[Task]", "[strategy: :one_for_one]"),
+                T(ctx, "{:ok, {%{intensity: 3, period: 5, strategy: :one_for_one, "
+                       "auto_shutdown: :never}, [%{id: Task, restart: :temporary, "
+                       "start: {Task, :start_link, [[]]}}]}}"));
 }
 
-TEST(a_temporary_child_is_forgotten) {
-    cop_pid sup = sup_start(ctx, NULL);
-    kill(ctx, child(ctx, sup, "c"));
-    while (cop_list_length(cop_supervisor_which_children(ctx, sup.t)) != 2)
-        cop_yield(ctx);
+TEST(SU_010_init_with_options) {
+    begin(ctx);
+    EXPECT_TERM(
+        ctx,
+        init(ctx, "[{Task, :foo}]", "[strategy: :one_for_all, max_restarts: 1, max_seconds: 2]"),
+        "{:ok, {%{intensity: 1, period: 2, strategy: :one_for_all}, [_]}}");
 }
 
-TEST(one_for_all_restarts_all_but_the_temporary) {
-    cop_pid sup = sup_start(ctx, &(cop_supervisor_opts){ .strategy = COP_ONE_FOR_ALL });
-    cop_pid a = child(ctx, sup, "a"), b = child(ctx, sup, "b"), c = child(ctx, sup, "c");
-    kill(ctx, b);
-    next_child(ctx, sup, "b", b);
-    EXPECT(!cop_process_is_alive(ctx, a) && !cop_process_is_alive(ctx, c));
-    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup.t), "[{:b, _, _, _}, {:a, _, _, _}]");
+TEST(SU_011_init_needs_a_strategy) {
+    EXPECT_ERROR(ctx, "%ArgumentError{message: \"expected :strategy option to be given\"}") {
+        init(ctx, "[]", "[]");
+    }
 }
 
-TEST(rest_for_one_restarts_those_after_it) {
-    cop_pid sup = sup_start(ctx, &(cop_supervisor_opts){ .strategy = COP_REST_FOR_ONE });
-    cop_pid a = child(ctx, sup, "a"), b = child(ctx, sup, "b");
-    kill(ctx, b);
-    next_child(ctx, sup, "b", b);
+TEST(SU_012_a_6_tuple_passes_init_unchanged) {
+    begin(ctx);
+    EXPECT_TERM(ctx,
+                init(ctx, "[Task, {:id, {:m, :f, []}, :permanent, 5, :worker, [:m]}]",
+                     "[strategy: :one_for_one]"),
+                "{:ok, {_, [%{id: Task}, {:id, {:m, :f, []}, :permanent, 5, :worker, [:m]}]}}");
+}
+
+#define NOT_A_NAME                                                      \
+    "expected :name option to be one of the following:\\n\\n  * nil\\n" \
+    "  * atom\\n  * {:global, term}\\n  * {:via, module, term}\\n\\nGot: "
+
+TEST(SU_013_what_is_no_name) {
+    EXPECT_ERROR(ctx, "%ArgumentError{message: \"" NOT_A_NAME "\\\"x\\\"\\n\"}") {
+        sup_of(ctx, COP_NIL, "[strategy: :one_for_one, name: \"x\"]");
+    }
+    EXPECT_ERROR(ctx,
+                 "%ArgumentError{message: \"" NOT_A_NAME "{:via, \\\"Via\\\", \\\"x\\\"}\\n\"}") {
+        sup_of(ctx, COP_NIL, "[strategy: :one_for_one, name: {:via, \"Via\", \"x\"}]");
+    }
+    EXPECT_ERROR(ctx, "%ArgumentError{message: \"" NOT_A_NAME "{:invalid_tuple, \\\"x\\\"}\\n\"}") {
+        sup_of(ctx, COP_NIL, "[strategy: :one_for_one, name: {:invalid_tuple, \"x\"}]");
+    }
+}
+
+/* ---- start ------------------------------------------------------------------------------------------------ */
+
+TEST(SU_014_a_local_name) {
+    begin(ctx);
+    sup_of(ctx, COP_NIL, "[strategy: :one_for_one, name: :sup]");
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, cop_a(sup)), "[]");
+}
+
+static cop_term tree_init(cop_ctx *ctx, cop_term arg) {
+    static const cop_child_spec children[] = {
+        { .id = "stack", .start = w_start_link, .arg = COP_NIL, .module = "W" },
+    };
+    if (!cop_match(arg, cop_a(tree)))
+        return arg;
+    return cop_supervisor_init(ctx, children, 1, NULL);
+}
+static const cop_supervisor tree = { "Tree", tree_init };
+
+static cop_started tree_start(cop_ctx *ctx, cop_term arg) {
+    return cop_supervisor_start_link_module(ctx, &tree, arg,
+                                            &(cop_supervisor_opts){ .name = cop_a(tree) });
+}
+
+TEST(SU_015_a_module_based_supervisor) {
+    begin(ctx);
+    EXPECT(tree_start(ctx, cop_a(tree).t).is == COP_STARTED);
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, cop_a(tree)),
+                "[{:stack, _, :worker, [W]}]");
+}
+
+TEST(SU_016_start_in_order_stop_in_reverse) {
+    begin(ctx);
+    test_capture_log(ctx);
+    cop_pid sup = sup_of(ctx, workers(ctx, "abc"), "[strategy: :one_for_one]");
+    EVENTS(ctx, "[{:up, :a}, {:up, :b}, {:up, :c}]");
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup),
+                "[{:c, _, :worker, [W]}, {:b, _, :worker, [W]}, {:a, _, :worker, [W]}]");
+    cop_supervisor_stop(ctx, sup, cop_a(normal), 0);
+    EVENTS(ctx, "[{:down, :c, :shutdown}, {:down, :b, :shutdown}, {:down, :a, :shutdown}]");
+    ASSERT_RECEIVE(ctx, "{:EXIT, _, :normal}");
+    EXPECT_TERM(ctx, reports(ctx),
+                "[{:progress, :a, nil, _}, {:progress, :b, nil, _}, {:progress, :c, nil, _}]");
+}
+
+static cop_term start_error(cop_ctx *ctx, cop_term children, const char *options) {
+    cop_started s = cop_supervisor_start_link_terms(ctx, children, T(ctx, options));
+    EXPECT(s.is == COP_ERROR);
+    return s.reason;
+}
+
+static cop_term specs_abc_bad(cop_ctx *ctx) {
+    return cop_list(ctx, W(ctx, "a", ""),
+                    T(ctx, "%{id: :b, start: {W, :start_link, [[stop: :bad]]}}"), W(ctx, "c", ""));
+}
+
+TEST(SU_017_a_failing_child_fails_the_start) {
+    begin(ctx);
+    EXPECT_TERM(ctx, start_error(ctx, specs_abc_bad(ctx), "[strategy: :one_for_one, name: :sup]"),
+                "{:shutdown, {:failed_to_start_child, :b, :bad}}");
+    EVENTS(ctx, "[{:up, :a}, {:down, :a, :shutdown}]");
+    /* proc_lib takes the exit message of a failed start out of the queue (OTP 26 and later). */
+    EXPECT(cop_is_none(cop_process_whereis(ctx, cop_a(sup))));
+    EXPECT_TERM(ctx, test_flush(ctx), "[]");
+}
+
+TEST(SU_018_the_log_of_a_failed_start) {
+    begin(ctx);
+    test_capture_log(ctx);
+    start_error(ctx, specs_abc_bad(ctx), "[strategy: :one_for_one]");
+    /* The first other is the report of the child that stopped in init. */
+    EXPECT_TERM(ctx, reports(ctx),
+                "[{:progress, :a, nil, _}, {:other, :error}, "
+                "{:start_error, :b, :bad, :undefined}]");
+}
+
+static cop_term start_reason(cop_ctx *ctx, const char *mfa) {
+    char text[200];
+    snprintf(text, sizeof text, "[%%{id: :x, start: %s}]", mfa);
+    cop_term reason = start_error(ctx, T(ctx, text), "[strategy: :one_for_one]"), why, what;
+    EXPECT(cop_match_tuple(reason, cop_a(shutdown), &why)
+           && cop_match_tuple(why, cop_a(failed_to_start_child), cop_a(x), &what));
+    return what;
+}
+
+TEST(SU_019_any_other_value_of_a_start_function_is_the_reason) {
+    begin(ctx);
+    EXPECT_TERM(ctx, start_reason(ctx, "{W, :value, [{:ok, 1}]}"), "{:ok, 1}");
+    EXPECT_TERM(ctx, start_reason(ctx, "{W, :value, [{:ok, :undefined}]}"), "{:ok, :undefined}");
+    EXPECT_TERM(ctx, start_reason(ctx, "{W, :value, [:error]}"), ":error");
+    EXPECT_TERM(ctx, start_reason(ctx, "{W, :value, [{:error, :nope}]}"), ":nope");
+}
+
+TEST(SU_020_a_thrown_value_counts_as_returned) {
+    begin(ctx);
+    EXPECT_TERM(ctx, start_reason(ctx, "{W, :throws, [:oops]}"), ":oops");
+    cop_pid idle = test_idle_pid(ctx);
+    cop_term start = cop_tuple(ctx, cop_as("Elixir.W"), cop_a(throws),
+                               cop_list(ctx, cop_tuple(ctx, cop_a(ok), idle)));
+    cop_term one = cop_map(ctx, cop_a(id), cop_a(x), cop_a(start), start);
+    cop_pid sup = sup_of(ctx, cop_list(ctx, one), "[strategy: :one_for_one]");
+    EXPECT(child(ctx, sup, "x").t.w == idle.t.w);
+}
+
+TEST(SU_021_exits_and_undefined_functions) {
+    begin(ctx);
+    EXPECT_TERM(ctx, start_reason(ctx, "{W, :exits, [:oops]}"), "{:EXIT, :oops}");
+    EXPECT_TERM(ctx, start_reason(ctx, "{Nope, :start_link, [1]}"),
+                "{:EXIT, {:undef, [{Nope, :start_link, [1], []} | _]}}");
+    EXPECT_TERM(ctx, start_reason(ctx, "{W, :raises, [1]}"),
+                "{:EXIT, {%RuntimeError{message: \"oops\"}, [_ | _]}}");
+}
+
+TEST(SU_022_a_child_whose_init_raises) {
+    begin(ctx);
+    EXPECT_TERM(ctx, start_reason(ctx, "{W, :start_link, [[raise: true]]}"),
+                "{%RuntimeError{message: \"oops\"}, _}");
+}
+
+TEST(SU_023_a_childs_name_is_taken) {
+    begin(ctx);
+    cop_pid g = test_idle_pid(ctx);
+    cop_process_register(ctx, g, cop_a(taken));
+    cop_term reason = start_reason(ctx, "{W, :start_link, [[name: :taken]]}");
+    EXPECT(cop_match_tuple(reason, cop_a(already_started), g));
+}
+
+TEST(SU_024_children_that_ignore) {
+    begin(ctx);
+    cop_pid sup = sup_of(ctx,
+                         T(ctx, "[%{id: :p, start: {W, :start_link, [[ignore: true]]}}, "
+                                "%{id: :t, start: {W, :start_link, [[ignore: true]]}, "
+                                "restart: :temporary}, "
+                                "%{id: :tr, start: {W, :start_link, [[ignore: true]]}, "
+                                "restart: :transient}]"),
+                         "[strategy: :one_for_one]");
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup),
+                "[{:tr, :undefined, :worker, [W]}, {:p, :undefined, :worker, [W]}]");
+    EXPECT_TERM(ctx, cop_supervisor_count_children(ctx, sup),
+                "%{specs: 2, active: 0, supervisors: 0, workers: 2}");
+}
+
+TEST(SU_025_the_supervisors_name_is_taken) {
+    begin(ctx);
+    cop_process_register(ctx, test_idle_pid(ctx), cop_a(sup));
+    EXPECT_TERM(ctx, start_error(ctx, workers(ctx, "a"), "[strategy: :one_for_one, name: :sup]"),
+                "{:already_started, _}");
+    EXPECT_TERM(ctx, test_flush(ctx), "[]");
+}
+
+TEST(SU_026_init_ignores) {
+    begin(ctx);
+    test_capture_log(ctx);
+    EXPECT(tree_start(ctx, cop_a(ignore).t).is == COP_IGNORE);
+    EXPECT_TERM(ctx, reports(ctx), "[]");
+}
+
+TEST(SU_027_init_returns_something_else) {
+    begin(ctx);
+    test_capture_log(ctx);
+    EXPECT_TERM(ctx, tree_start(ctx, cop_a(foo).t).reason, "{:bad_return, {Tree, :init, :foo}}");
+    EXPECT_TERM(ctx, tree_start(ctx, T(ctx, "{:ok, []}")).reason,
+                "{:bad_return, {Tree, :init, {:ok, []}}}");
+    EXPECT_TERM(ctx, reports(ctx), "[{:other, :error}, {:other, :error}]");
+}
+
+static cop_term with_flags(cop_ctx *ctx, const char *flags) {
+    char text[200];
+    snprintf(text, sizeof text, "{:ok, {%s, []}}", flags);
+    return tree_start(ctx, T(ctx, text)).reason;
+}
+
+TEST(SU_028_bad_flags) {
+    begin(ctx);
+    EXPECT_TERM(ctx, with_flags(ctx, "[]"), "{:supervisor_data, {:invalid_type, []}}");
+    EXPECT_TERM(ctx, with_flags(ctx, "%{strategy: :nope}"),
+                "{:supervisor_data, {:invalid_strategy, :nope}}");
+    EXPECT_TERM(ctx, with_flags(ctx, "%{intensity: -1}"),
+                "{:supervisor_data, {:invalid_intensity, -1}}");
+    EXPECT_TERM(ctx, with_flags(ctx, "%{intensity: :infinity}"),
+                "{:supervisor_data, {:invalid_intensity, :infinity}}");
+    EXPECT_TERM(ctx, with_flags(ctx, "%{period: 0}"), "{:supervisor_data, {:invalid_period, 0}}");
+    EXPECT_TERM(ctx, with_flags(ctx, "%{auto_shutdown: :x}"),
+                "{:supervisor_data, {:invalid_auto_shutdown, :x}}");
+}
+
+TEST(SU_029_flags_as_a_tuple) {
+    begin(ctx);
+    EXPECT(tree_start(ctx, T(ctx, "{:ok, {{:one_for_one, 1, 5}, []}}")).is == COP_STARTED);
+}
+
+static cop_term with_specs(cop_ctx *ctx, const char *specs, const char *auto_shutdown) {
+    char text[300];
+    snprintf(text, sizeof text, "{:ok, {%%{auto_shutdown: %s}, [%s]}}", auto_shutdown, specs);
+    cop_term reason = tree_start(ctx, T(ctx, text)).reason, what;
+    EXPECT(cop_match_tuple(reason, cop_a(start_spec), &what));
+    return what;
+}
+
+TEST(SU_030_an_id_twice) {
+    begin(ctx);
+    EXPECT_TERM(ctx,
+                with_specs(ctx,
+                           "%{id: :a, start: {W, :start_link, [[id: :a]]}}, "
+                           "%{id: :a, start: {W, :start_link, [[id: :a]]}}",
+                           ":never"),
+                "{:duplicate_child_name, :a}");
+    EXPECT_TERM(ctx, test_flush(ctx), "[]");
+    /* 1 and 1.0 are two ids. */
+    EXPECT(tree_start(ctx, T(ctx, "{:ok, {%{}, [%{id: 1, start: {W, :start_link, [[]]}}, "
+                                  "%{id: 1.0, start: {W, :start_link, [[]]}}]}}"))
+               .is
+           == COP_STARTED);
+}
+
+TEST(SU_031_bad_specs) {
+    static const char *const cases[][2] = {
+        { "%{}", ":missing_id" },
+        { "%{id: 1}", ":missing_start" },
+        { "%{id: 1, start: {1, 2, 3}}", "{:invalid_mfa, {1, 2, 3}}" },
+        { "%{id: 1, start: {W, :f, []}, restart: :sometimes}",
+          "{:invalid_restart_type, :sometimes}" },
+        { "%{id: 1, start: {W, :f, []}, shutdown: :never}", "{:invalid_shutdown, :never}" },
+        { "%{id: 1, start: {W, :f, []}, type: :x}", "{:invalid_child_type, :x}" },
+        { "%{id: 1, start: {W, :f, []}, modules: A}", "{:invalid_modules, A}" },
+        { "%{id: 1, start: {W, :f, []}, modules: [\"x\"]}", "{:invalid_module, \"x\"}" },
+        { ":foo", "{:invalid_child_spec, :foo}" },
+    };
+    begin(ctx);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        EXPECT_TERM(ctx, with_specs(ctx, cases[i][0], ":never"), cases[i][1]);
+        EXPECT_SAME(ctx,
+                    cop_supervisor_check_childspecs(ctx, cop_list(ctx, T(ctx, cases[i][0])),
+                                                    COP_AUTO_SHUTDOWN_NEVER),
+                    cop_tuple(ctx, cop_a(error), T(ctx, cases[i][1])));
+    }
+}
+
+TEST(SU_032_significant_children_need_a_supervisor_for_them) {
+    begin(ctx);
+    EXPECT_TERM(ctx, with_specs(ctx, "%{id: 1, start: {W, :f, []}, significant: true}", ":never"),
+                "{:bad_combination, [auto_shutdown: :never, significant: true]}");
+    EXPECT_TERM(
+        ctx, with_specs(ctx, "%{id: 1, start: {W, :f, []}, significant: true}", ":any_significant"),
+        "{:bad_combination, [restart: :permanent, significant: true]}");
+    EXPECT_TERM(
+        ctx, with_specs(ctx, "%{id: 1, start: {W, :f, []}, significant: :x}", ":any_significant"),
+        "{:invalid_significant, :x}");
+}
+
+/* ---- exit reasons ------------------------------------------------------------------------------------------ */
+
+static cop_pid one(cop_ctx *ctx, const char *more, const char *options) {
+    cop_pid sup = sup_of(ctx, cop_list(ctx, W(ctx, "a", more)), options);
+    EVENTS(ctx, "[{:up, :a}]");
+    return sup;
+}
+
+TEST(SU_033_permanent_is_restarted_after_every_reason) {
+    static const char *const reasons[] = { ":normal", ":shutdown", "{:shutdown, :x}", ":other" };
+    begin(ctx);
+    cop_pid sup = one(ctx, "", "[strategy: :one_for_one, max_restarts: 4]");
+    for (int i = 0; i < 4; i++) {
+        end_child(ctx, sup, "a", reasons[i]);
+        ASSERT_RECEIVE(ctx, "{:up, :a}");
+        test_flush(ctx);
+    }
+}
+
+TEST(SU_033_and_each_time_it_is_reported) {
+    begin(ctx);
+    cop_pid sup = one(ctx, "", "[strategy: :one_for_one]");
+    test_capture_log(ctx);
+    end_child(ctx, sup, "a", ":normal");
+    ASSERT_RECEIVE(ctx, "{:up, :a}");
+    end_child(ctx, sup, "a", "{:shutdown, :x}");
+    ASSERT_RECEIVE(ctx, "{:up, :a}");
+    sync_with(ctx, sup);
+    EXPECT_TERM(ctx, reports(ctx),
+                "[{:child_terminated, :a, :normal, _}, {:progress, :a, nil, _}, "
+                "{:child_terminated, :a, {:shutdown, :x}, _}, {:progress, :a, nil, _}]");
+}
+
+/* After each of the three good reasons the child is not restarted, and nothing is said. */
+static void ends_well(cop_ctx *ctx, const char *restart, const char *then) {
+    static const char *const reasons[] = { ":normal", ":shutdown", "{:shutdown, :x}" };
+    begin(ctx);
+    test_capture_log(ctx);
+    for (int i = 0; i < 3; i++) {
+        cop_pid sup = one(ctx, restart, "[strategy: :one_for_one]");
+        reports(ctx);
+        end_child(ctx, sup, "a", reasons[i]);
+        EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup), then);
+        EXPECT_TERM(ctx, reports(ctx), "[]");
+        ASSERT_RECEIVE(ctx, "{:down, :a, _}");
+    }
+}
+
+TEST(SU_034_transient_that_ends_well_stays_undefined) {
+    ends_well(ctx, "restart: :transient", "[{:a, :undefined, :worker, [W]}]");
+}
+
+TEST(SU_035_transient_that_ends_badly_is_restarted) {
+    begin(ctx);
+    cop_pid sup = one(ctx, "restart: :transient", "[strategy: :one_for_one]");
+    test_capture_log(ctx);
+    kill_child(ctx, sup, "a");
+    EVENTS(ctx, "[{:up, :a}]");
+    sync_with(ctx, sup);
+    EXPECT_TERM(ctx, reports(ctx),
+                "[{:child_terminated, :a, :killed, _}, {:progress, :a, nil, _}]");
+}
+
+TEST(SU_036_temporary_that_ends_well_is_forgotten) { ends_well(ctx, "restart: :temporary", "[]"); }
+
+TEST(SU_037_temporary_that_ends_badly_is_reported_and_forgotten) {
+    begin(ctx);
+    cop_pid sup = one(ctx, "restart: :temporary", "[strategy: :one_for_one]");
+    test_capture_log(ctx);
+    kill_child(ctx, sup, "a");
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup), "[]");
+    EXPECT_TERM(ctx, reports(ctx), "[{:child_terminated, :a, :killed, _}]");
+    NO_EVENTS(ctx, sup);
+}
+
+TEST(SU_038_what_a_server_itself_logs) {
+    static const char *const reasons[] = { ":normal", ":shutdown", "{:shutdown, 1}" };
+    begin(ctx);
+    test_capture_log(ctx);
+    for (int i = 0; i < 3; i++) {
+        cop_pid sup = one(ctx, "restart: :temporary", "[strategy: :one_for_one]");
+        reports(ctx);
+        end_child(ctx, sup, "a", reasons[i]);
+        EXPECT_TERM(ctx, reports(ctx), "[]");
+        ASSERT_RECEIVE(ctx, "{:down, :a, _}");
+    }
+    cop_pid sup = one(ctx, "restart: :temporary", "[strategy: :one_for_one]");
+    reports(ctx);
+    end_child(ctx, sup, "a", ":other");
+    sync_with(ctx, sup);
+    EXPECT_TERM(ctx, reports(ctx),
+                "[{:other, :error}, {:other, :error}, {:child_terminated, :a, :other, _}]");
+}
+
+static void linked(cop_ctx *ctx, cop_term pid) {
+    cop_process_link(ctx, pid);
+    cop_send(ctx, tester, cop_a(linked));
+    cop_term m;
+    cop_receive(ctx, COP_INFINITY, &m);
+}
+
+TEST(SU_039_what_linked_processes_see) {
+    static const char *const reasons[] = { ":shutdown", "{:shutdown, 1}", ":other", ":normal" };
+    begin(ctx);
+    for (int i = 0; i < 4; i++) {
+        cop_pid w = w_start_link(ctx, COP_NIL).pid; /* the test traps exits */
+        cop_spawned s = cop_spawn_monitor(ctx, linked, w.t);
+        ASSERT_RECEIVE(ctx, ":linked");
+        cop_gen_server_call(ctx, w, cop_tuple(ctx, cop_a(stop), T(ctx, reasons[i])), 0);
+        char text[60];
+        snprintf(text, sizeof text, "{:EXIT, _, %s}", reasons[i]);
+        ASSERT_RECEIVE(ctx, text);
+        if (i == 3)
+            EXPECT(cop_process_is_alive(ctx, s.pid));
+        else
+            EXPECT_SAME(ctx, cop_elem(ASSERT_RECEIVE(ctx, "{:DOWN, _, _, _, _}"), 4),
+                        T(ctx, reasons[i]));
+    }
+}
+
+TEST(SU_040_a_killed_child_is_restarted) {
+    begin(ctx);
+    cop_pid sup = one(ctx, "", "[strategy: :one_for_one]"), a = child(ctx, sup, "a");
+    test_capture_log(ctx);
+    kill_pid(ctx, a);
+    EVENTS(ctx, "[{:up, :a}]");
+    sync_with(ctx, sup);
+    cop_term list = reports(ctx);
+    EXPECT_TERM(ctx, list, "[{:child_terminated, :a, :killed, _}, {:progress, :a, nil, _}]");
+    EXPECT_SAME(ctx, cop_elem(cop_head(list), 3), a);
+}
+
+TEST(SU_041_a_normal_exit_signal_from_outside_does_nothing) {
+    begin(ctx);
+    cop_pid sup = sup_of(ctx, T(ctx, "[%{id: :a, start: {W, :start_link, [[deaf_to: 1]]}}]"),
+                         "[strategy: :one_for_one]");
+    cop_pid a = child(ctx, sup, "a");
+    cop_process_exit(ctx, a, cop_a(normal));
     EXPECT(cop_process_is_alive(ctx, a));
     EXPECT(child(ctx, sup, "a").t.w == a.t.w);
 }
 
-TEST(too_many_restarts_end_the_supervisor_with_shutdown) {
-    test_trap_exit(ctx);
-    cop_pid sup = sup_start(ctx, &(cop_supervisor_opts){ .max_restarts = 2 });
-    for (int i = 0; i < 2; i++) {
-        cop_pid a = child(ctx, sup, "a");
-        kill(ctx, a);
-        next_child(ctx, sup, "a", a);
+/* SU_042, the Stack that begins again with its first state, is examples/supervised. */
+
+/* ---- intensity --------------------------------------------------------------------------------------------- */
+
+TEST(SU_043_three_in_five_seconds_are_allowed) {
+    begin(ctx);
+    cop_pid sup = one(ctx, "", "[strategy: :one_for_one]");
+    for (int i = 0; i < 3; i++) {
+        kill_child(ctx, sup, "a");
+        EVENTS(ctx, "[{:up, :a}]");
     }
-    EXPECT(cop_process_is_alive(ctx, sup));
-    kill(ctx, child(ctx, sup, "a"));
+    kill_child(ctx, sup, "a");
+    ASSERT_RECEIVE(ctx, "{:EXIT, _, :shutdown}");
+    NO_EVENTS(ctx, sup);
+}
+
+TEST(SU_044_the_reports_of_giving_up) {
+    begin(ctx);
+    cop_pid sup = one(ctx, "", "[strategy: :one_for_one, max_restarts: 1]");
+    test_capture_log(ctx);
+    kill_child(ctx, sup, "a");
+    EVENTS(ctx, "[{:up, :a}]");
+    cop_pid second = child(ctx, sup, "a");
+    kill_pid(ctx, second);
+    ASSERT_RECEIVE(ctx, "{:EXIT, _, :shutdown}");
+    cop_term list = reports(ctx);
+    EXPECT_TERM(ctx, list,
+                "[{:child_terminated, :a, :killed, _}, {:progress, :a, nil, _}, "
+                "{:child_terminated, :a, :killed, _}, "
+                "{:shutdown, :a, :reached_max_restart_intensity, _}]");
+    /* Observed: the offender of the last is shown with its pid. */
+    EXPECT_SAME(ctx, cop_elem(cop_head(cop_tail(cop_tail(cop_tail(list)))), 3), second);
+}
+
+TEST(SU_045_none_at_all) {
+    begin(ctx);
+    cop_pid sup = one(ctx, "", "[strategy: :one_for_one, max_restarts: 0]");
+    kill_child(ctx, sup, "a");
     ASSERT_RECEIVE(ctx, "{:EXIT, _, :shutdown}");
 }
 
-TEST(no_restarts_at_all_are_allowed_with_zero) {
-    test_trap_exit(ctx);
-    cop_pid sup = sup_start(ctx, &(cop_supervisor_opts){ .max_restarts = COP_ZERO });
-    kill(ctx, child(ctx, sup, "a"));
+TEST(SU_046_old_restarts_fall_out_of_the_window) {
+    begin(ctx);
+    cop_pid sup = one(ctx, "", "[strategy: :one_for_one, max_restarts: 2, max_seconds: 1]");
+    for (int i = 0; i < 4; i++) {
+        kill_child(ctx, sup, "a");
+        EVENTS(ctx, "[{:up, :a}]");
+        if (i == 1)
+            cop_process_sleep(ctx, 2100);
+    }
+    kill_child(ctx, sup, "a");
     ASSERT_RECEIVE(ctx, "{:EXIT, _, :shutdown}");
 }
 
-TEST(a_failing_child_fails_the_start_and_stops_those_before_it) {
-    static const cop_child_spec specs[] = {
-        { .id = "a", .start = child_start, .arg = COP_NONE },
-        { .id = "bad", .start = fails },
-    };
-    test_trap_exit(ctx);
-    size_t before = cop_node_process_count();
-    cop_started s = cop_supervisor_start_link(ctx, specs, 2, NULL);
-    EXPECT(s.is == COP_ERROR);
-    EXPECT_TERM(ctx, s.reason, "{:shutdown, {:failed_to_start_child, :bad, :no_way}}");
-    while (cop_node_process_count() > before)
-        cop_yield(ctx);
+static cop_pid flaky(cop_ctx *ctx, const char *options) {
+    cop_pid sup = sup_of(ctx, T(ctx, "[%{id: :f, start: {W, :flaky, [[id: :f]]}}]"), options);
+    EVENTS(ctx, "[{:up, :f}]");
+    return sup;
 }
 
-TEST(bad_specs_are_named) {
-    static const cop_child_spec twice[] = {
-        { .id = "a", .start = child_start },
-        { .id = "a", .start = child_start },
-    };
-    static const cop_child_spec no_start[] = { { .id = "a" } };
-    test_trap_exit(ctx);
-    cop_started s = cop_supervisor_start_link(ctx, twice, 2, NULL);
-    EXPECT_TERM(ctx, s.reason, "{:start_spec, {:duplicate_child_name, :a}}");
-    s = cop_supervisor_start_link(ctx, no_start, 1, NULL);
-    EXPECT_TERM(ctx, s.reason, "{:start_spec, :missing_start}");
+static cop_term state_of(cop_ctx *ctx, cop_pid sup) {
+    cop_ref ref = cop_make_ref(ctx);
+    cop_term m, state;
+    cop_send(ctx, sup,
+             cop_tuple(ctx, cop_a(system), cop_tuple(ctx, cop_self(ctx), ref), cop_a(get_state)));
+    EXPECT(cop_receive_ref(ctx, 5000, ref, &m)
+           && cop_match_tuple(cop_elem(m, 1), cop_a(ok), &state));
+    return state;
 }
 
-TEST(children_by_hand) {
-    cop_pid sup = sup_start(ctx, NULL);
-    cop_child_spec d = { .id = "d", .start = child_start };
-    EXPECT_TERM(ctx, cop_supervisor_start_child(ctx, sup.t, &d), "{:ok, _}");
-    EXPECT_TERM(ctx, cop_supervisor_start_child(ctx, sup.t, &d), "{:error, {:already_started, _}}");
-    EXPECT_TERM(ctx, cop_supervisor_delete_child(ctx, sup.t, cop_a(d).t), "{:error, :running}");
-    EXPECT_TERM(ctx, cop_supervisor_terminate_child(ctx, sup.t, cop_a(d).t), ":ok");
-    EXPECT_TERM(ctx, cop_supervisor_start_child(ctx, sup.t, &d), "{:error, :already_present}");
-    EXPECT_TERM(ctx, cop_supervisor_restart_child(ctx, sup.t, cop_a(d).t), "{:ok, _}");
-    EXPECT_TERM(ctx, cop_supervisor_restart_child(ctx, sup.t, cop_a(d).t), "{:error, :running}");
-    EXPECT_TERM(ctx, cop_supervisor_terminate_child(ctx, sup.t, cop_a(d).t), ":ok");
-    EXPECT_TERM(ctx, cop_supervisor_delete_child(ctx, sup.t, cop_a(d).t), ":ok");
-    EXPECT_TERM(ctx, cop_supervisor_delete_child(ctx, sup.t, cop_a(d).t), "{:error, :not_found}");
-    cop_child_spec bad = { .id = "e", .start = fails };
-    EXPECT_TERM(ctx, cop_supervisor_start_child(ctx, sup.t, &bad),
-                "{:error, {:no_way, {:child, :undefined, :e, {:e, :start_link, [:undefined]}, "
-                ":permanent, false, 5000, :worker, [:e]}}}");
-    cop_child_spec ignored = { .id = "f", .start = ignores };
-    EXPECT_TERM(ctx, cop_supervisor_start_child(ctx, sup.t, &ignored), "{:ok, :undefined}");
+TEST(SU_047_each_failed_try_counts) {
+    begin(ctx);
+    cop_pid sup = flaky(ctx, "[strategy: :one_for_one, max_restarts: 5]");
+    bad_starts = 2;
+    kill_child(ctx, sup, "f");
+    EVENTS(ctx, "[{:fail, :f}, {:fail, :f}, {:up, :f}]");
+    EXPECT_INT(cop_list_length(cop_elem(state_of(ctx, sup), 7)), 3);
 }
 
-TEST(the_end_of_a_supervisor_ends_its_children_in_reverse) {
-    cop_pid sup = sup_start(ctx, NULL);
-    cop_process_monitor(ctx, child(ctx, sup, "a"));
-    cop_process_monitor(ctx, child(ctx, sup, "b"));
-    cop_supervisor_stop(ctx, sup, cop_a(normal), 0);
-    ASSERT_RECEIVE(ctx, "{:DOWN, _, _, _, :shutdown}");
-    ASSERT_RECEIVE(ctx, "{:DOWN, _, _, _, :shutdown}");
+TEST(SU_048_a_child_that_never_restarts) {
+    begin(ctx);
+    cop_pid sup = flaky(ctx, "[strategy: :one_for_one]"), old = child(ctx, sup, "f");
+    bad_starts = 1000;
+    test_capture_log(ctx);
+    kill_pid(ctx, old);
+    ASSERT_RECEIVE(ctx, "{:EXIT, _, :shutdown}");
+    EVENTS(ctx, "[{:fail, :f}, {:fail, :f}, {:fail, :f}]");
+    cop_term list = reports(ctx), r, pid;
+    EXPECT_TERM(ctx, list,
+                "[{:child_terminated, :f, :killed, _}, {:start_error, :f, :nope, _}, "
+                "{:start_error, :f, :nope, {:restarting, _}}, "
+                "{:start_error, :f, :nope, {:restarting, _}}, "
+                "{:shutdown, :f, :reached_max_restart_intensity, {:restarting, _}}]");
+    while (cop_get_cons(list, &r, &list)) {
+        if (!cop_match_tuple(cop_elem(r, 3), cop_a(restarting), &pid))
+            pid = cop_elem(r, 3);
+        EXPECT_SAME(ctx, pid, old);
+    }
 }
 
-static void stubborn_entry(cop_ctx *ctx, cop_term arg) {
-    cop_process_trap_exit(ctx, true);
-    cop_proc_lib_init_ack(ctx, cop_started_ok(cop_self(ctx)));
-    for (;;)
-        COP_SCOPE(ctx) {
-            cop_term message;
-            cop_receive(ctx, COP_INFINITY, &message);
-        }
+TEST(SU_049_giving_up_stops_the_others_in_reverse) {
+    begin(ctx);
+    cop_pid sup = sup_of(ctx, workers(ctx, "abc"), "[strategy: :one_for_all, max_restarts: 0]");
+    EVENTS(ctx, "[{:up, :a}, {:up, :b}, {:up, :c}]");
+    kill_child(ctx, sup, "b");
+    EVENTS(ctx, "[{:down, :c, :shutdown}, {:down, :a, :shutdown}]");
+    ASSERT_RECEIVE(ctx, "{:EXIT, _, :shutdown}");
 }
 
-static cop_started stubborn(cop_ctx *ctx, cop_term arg) {
-    return cop_proc_lib_start_link(ctx, stubborn_entry, arg, NULL);
+/* ---- strategies -------------------------------------------------------------------------------------------- */
+
+static cop_pid group(cop_ctx *ctx, cop_term children, const char *options, const char *events) {
+    cop_pid sup = sup_of(ctx, children, options);
+    EVENTS(ctx, events);
+    return sup;
 }
 
-TEST(a_child_that_does_not_stop_is_killed_after_its_time) {
-    static const cop_child_spec specs[] = {
-        { .id = "slow", .start = stubborn, .shutdown_ms = 20 },
-        { .id = "brutal", .start = stubborn, .shutdown_ms = COP_BRUTAL_KILL },
-    };
-    cop_started s = cop_supervisor_start_link(ctx, specs, 2, NULL);
-    cop_process_monitor(ctx, child(ctx, s.pid, "slow"));
-    cop_process_monitor(ctx, child(ctx, s.pid, "brutal"));
-    cop_supervisor_stop(ctx, s.pid, cop_a(normal), 0);
-    ASSERT_RECEIVE(ctx, "{:DOWN, _, _, _, :killed}");
-    ASSERT_RECEIVE(ctx, "{:DOWN, _, _, _, :killed}");
+TEST(SU_050_one_for_all_forgets_the_temporary) {
+    begin(ctx);
+    cop_pid sup = group(ctx,
+                        cop_list(ctx, W(ctx, "a", ""), W(ctx, "t", "restart: :temporary"),
+                                 W(ctx, "b", ""), W(ctx, "c", "")),
+                        "[strategy: :one_for_all]", "[{:up, :a}, {:up, :t}, {:up, :b}, {:up, :c}]");
+    kill_child(ctx, sup, "b");
+    EVENTS(ctx, "[{:down, :c, :shutdown}, {:down, :t, :shutdown}, {:down, :a, :shutdown}, "
+                "{:up, :a}, {:up, :b}, {:up, :c}]");
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup),
+                "[{:c, _, _, _}, {:b, _, _, _}, {:a, _, _, _}]");
+}
+
+TEST(SU_051_one_for_all_after_a_normal_end) {
+    begin(ctx);
+    cop_pid sup = group(ctx, workers(ctx, "abc"), "[strategy: :one_for_all]",
+                        "[{:up, :a}, {:up, :b}, {:up, :c}]");
+    end_child(ctx, sup, "a", ":normal");
+    EVENTS(ctx, "[{:down, :a, :normal}, {:down, :c, :shutdown}, {:down, :b, :shutdown}, "
+                "{:up, :a}, {:up, :b}, {:up, :c}]");
+}
+
+TEST(SU_052_a_group_restart_brings_back_what_was_terminated) {
+    begin(ctx);
+    cop_pid sup = group(ctx, workers(ctx, "abc"), "[strategy: :one_for_all]",
+                        "[{:up, :a}, {:up, :b}, {:up, :c}]");
+    EXPECT_TERM(ctx, cop_supervisor_terminate_child(ctx, sup, cop_a(b)), ":ok");
+    kill_child(ctx, sup, "c");
+    EVENTS(ctx, "[{:down, :b, :shutdown}, {:down, :a, :shutdown}, {:up, :a}, {:up, :b}, "
+                "{:up, :c}]");
+}
+
+TEST(SU_053_and_a_transient_that_had_ended_well) {
+    begin(ctx);
+    cop_pid sup = group(ctx, cop_list(ctx, W(ctx, "t", "restart: :transient"), W(ctx, "b", "")),
+                        "[strategy: :one_for_all]", "[{:up, :t}, {:up, :b}]");
+    end_child(ctx, sup, "t", ":normal");
+    EVENTS(ctx, "[{:down, :t, :normal}]");
+    kill_child(ctx, sup, "b");
+    EVENTS(ctx, "[{:up, :t}, {:up, :b}]");
+}
+
+TEST(SU_054_a_temporary_child_takes_nobody_with_it) {
+    begin(ctx);
+    cop_pid sup = group(ctx, cop_list(ctx, W(ctx, "t", "restart: :temporary"), W(ctx, "b", "")),
+                        "[strategy: :one_for_all]", "[{:up, :t}, {:up, :b}]");
+    kill_child(ctx, sup, "t");
+    NO_EVENTS(ctx, sup);
+}
+
+TEST(SU_055_rest_for_one) {
+    begin(ctx);
+    cop_pid sup =
+        group(ctx,
+              cop_list(ctx, W(ctx, "a", ""), W(ctx, "b", ""), W(ctx, "t", "restart: :temporary"),
+                       W(ctx, "c", "")),
+              "[strategy: :rest_for_one]", "[{:up, :a}, {:up, :b}, {:up, :t}, {:up, :c}]");
+    EXPECT_TERM(ctx, cop_supervisor_start_child_term(ctx, sup, W(ctx, "d", "")), "{:ok, _}");
+    cop_pid a = child(ctx, sup, "a");
+    kill_child(ctx, sup, "b");
+    EVENTS(ctx, "[{:up, :d}, {:down, :d, :shutdown}, {:down, :c, :shutdown}, "
+                "{:down, :t, :shutdown}, {:up, :b}, {:up, :c}, {:up, :d}]");
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup),
+                "[{:d, _, _, _}, {:c, _, _, _}, {:b, _, _, _}, {:a, _, _, _}]");
+    EXPECT(child(ctx, sup, "a").t.w == a.t.w);
+}
+
+TEST(SU_056_rest_for_one_of_the_last) {
+    begin(ctx);
+    cop_pid sup = group(ctx, workers(ctx, "abc"), "[strategy: :rest_for_one]",
+                        "[{:up, :a}, {:up, :b}, {:up, :c}]");
+    kill_child(ctx, sup, "c");
+    EVENTS(ctx, "[{:up, :c}]");
+    NO_EVENTS(ctx, sup);
+}
+
+TEST(SU_057_places_in_the_list) {
+    begin(ctx);
+    cop_pid sup = group(ctx, workers(ctx, "abc"), "[strategy: :rest_for_one]",
+                        "[{:up, :a}, {:up, :b}, {:up, :c}]");
+    cop_supervisor_terminate_child(ctx, sup, cop_a(b));
+    cop_supervisor_restart_child(ctx, sup, cop_a(b));
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup),
+                "[{:c, _, _, _}, {:b, _, _, _}, {:a, _, _, _}]");
+    cop_supervisor_terminate_child(ctx, sup, cop_a(b));
+    cop_supervisor_delete_child(ctx, sup, cop_a(b));
+    cop_supervisor_start_child_term(ctx, sup, W(ctx, "b", ""));
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup),
+                "[{:b, _, _, _}, {:c, _, _, _}, {:a, _, _, _}]");
+}
+
+/* [a, b, c, d] where c is flaky. */
+static cop_pid abcd(cop_ctx *ctx, const char *options) {
+    return group(ctx,
+                 cop_list(ctx, W(ctx, "a", ""), W(ctx, "b", ""),
+                          T(ctx, "%{id: :c, start: {W, :flaky, [[id: :c]]}}"), W(ctx, "d", "")),
+                 options, "[{:up, :a}, {:up, :b}, {:up, :c}, {:up, :d}]");
+}
+
+TEST(SU_058_one_for_all_tries_from_the_first_each_round) {
+    begin(ctx);
+    cop_pid sup = abcd(ctx, "[strategy: :one_for_all]");
+    bad_starts = 2;
+    test_capture_log(ctx);
+    kill_child(ctx, sup, "b");
+    EVENTS(ctx,
+           "[{:down, :d, :shutdown}, {:down, :c, :shutdown}, {:down, :a, :shutdown}, "
+           "{:up, :a}, {:up, :b}, {:fail, :c}, {:down, :b, :shutdown}, {:down, :a, :shutdown}, "
+           "{:up, :a}, {:up, :b}, {:fail, :c}, {:down, :b, :shutdown}, {:down, :a, :shutdown}, "
+           "{:up, :a}, {:up, :b}, {:up, :c}, {:up, :d}]");
+    EXPECT_INT(cop_list_length(cop_elem(state_of(ctx, sup), 7)), 3);
+    cop_term list = reports(ctx), r;
+    while (cop_get_cons(list, &r, &list))
+        if (cop_match(cop_elem(r, 0), cop_a(start_error)))
+            EXPECT_TERM(ctx, r, "{:start_error, :c, :nope, :undefined}");
+}
+
+TEST(SU_059_rest_for_one_tries_only_the_one_that_failed_and_those_after) {
+    begin(ctx);
+    cop_pid sup = abcd(ctx, "[strategy: :rest_for_one]");
+    bad_starts = 2;
+    kill_child(ctx, sup, "b");
+    EVENTS(ctx, "[{:down, :d, :shutdown}, {:down, :c, :shutdown}, {:up, :b}, {:fail, :c}, "
+                "{:fail, :c}, {:up, :c}, {:up, :d}]");
+    NO_EVENTS(ctx, sup);
+}
+
+TEST(SU_060_rest_for_one_where_the_crashed_one_fails_first) {
+    begin(ctx);
+    cop_pid sup =
+        group(ctx,
+              cop_list(ctx, W(ctx, "a", ""), T(ctx, "%{id: :b, start: {W, :flaky, [[id: :b]]}}"),
+                       W(ctx, "c", "")),
+              "[strategy: :rest_for_one]", "[{:up, :a}, {:up, :b}, {:up, :c}]");
+    bad_starts = 1;
+    kill_child(ctx, sup, "b");
+    EVENTS(ctx, "[{:down, :c, :shutdown}, {:fail, :b}, {:up, :b}, {:up, :c}]");
+}
+
+TEST(SU_061_a_restart_that_ignores) {
+    begin(ctx);
+    cop_pid sup = flaky(ctx, "[strategy: :one_for_one]");
+    bad_starts = 1;
+    bad_is_ignore = true;
+    kill_child(ctx, sup, "f");
+    EVENTS(ctx, "[{:fail, :f}]");
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup), "[{:f, :undefined, :worker, [W]}]");
+    NO_EVENTS(ctx, sup);
+}
+
+TEST(SU_062_a_child_that_is_restarting) {
+    begin(ctx);
+    cop_pid sup = flaky(ctx, "[strategy: :one_for_one, max_restarts: 1_000_000_000]");
+    bad_starts = INT32_MAX;
+    kill_child(ctx, sup, "f");
+    EVENTS(ctx, "[{:fail, :f}]");
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup), "[{:f, :restarting, :worker, [W]}]");
+    EXPECT_TERM(ctx, cop_supervisor_count_children(ctx, sup),
+                "%{specs: 1, active: 0, supervisors: 0, workers: 1}");
+    EXPECT_TERM(ctx, cop_supervisor_restart_child(ctx, sup, cop_a(f)), "{:error, :restarting}");
+    EXPECT_TERM(ctx, cop_supervisor_delete_child(ctx, sup, cop_a(f)), "{:error, :restarting}");
+    EXPECT_TERM(ctx, cop_supervisor_start_child_term(ctx, sup, W(ctx, "f", "")),
+                "{:error, :already_present}");
+    EXPECT_TERM(ctx, cop_supervisor_terminate_child(ctx, sup, cop_a(f)), ":ok");
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup), "[{:f, :undefined, :worker, [W]}]");
+    EXPECT_TERM(ctx, cop_supervisor_delete_child(ctx, sup, cop_a(f)), ":ok");
+}
+
+TEST(SU_063_terminating_the_one_that_fails_ends_the_rounds) {
+    begin(ctx);
+    cop_pid sup =
+        group(ctx,
+              cop_list(ctx, W(ctx, "a", ""), T(ctx, "%{id: :c, start: {W, :flaky, [[id: :c]]}}"),
+                       W(ctx, "d", "")),
+              "[strategy: :one_for_all, max_restarts: 1_000_000_000]",
+              "[{:up, :a}, {:up, :c}, {:up, :d}]");
+    bad_starts = INT32_MAX;
+    kill_child(ctx, sup, "c");
+    EXPECT_TERM(ctx, cop_supervisor_terminate_child(ctx, sup, cop_a(c)), ":ok");
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup),
+                "[{:d, :undefined, :worker, [W]}, {:c, :undefined, :worker, [W]}, "
+                "{:a, _, :worker, [W]}]");
+    EXPECT(cop_process_is_alive(ctx, child(ctx, sup, "a")));
 }
