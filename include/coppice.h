@@ -10,6 +10,8 @@
 #include <coppice/gen.h>
 #include <coppice/gen_server.h>
 #include <coppice/gen_tcp.h>
+#include <coppice/gen_udp.h>
+#include <coppice/inet.h>
 #include <coppice/logger.h>
 #include <coppice/match.h>
 #include <coppice/match_spec.h>

@@ -1,108 +1,93 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * gen_tcp and inet, the caller's side: requests to a port are messages, answered to a fresh reference;
- * the port's end is seen by a monitor on that reference.
- *
- * Sending writes directly from the caller's thread while nothing waits in the loop (waking another
- * thread would cost more than the system call): under the socket's lock, so the descriptor cannot be
- * closed meanwhile. What the kernel does not take at once goes to the loop, and everything after it too
- * until that is written, so the order is kept.
- */
+/* gen_tcp, the caller's side: arguments, and the direct way to the kernel for what is sent. How a port is
+   asked and how senders keep their order is socket.c's. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
-#include "io/tcp.h"
-#include "os/alloc.h"
+#include "io/socket.h"
 
-static int64_t timeout_of(int64_t ms) { return ms == 0 ? COP_INFINITY : ms == COP_ZERO ? 0 : ms; }
-
-static cop_term error_term(cop_ctx *ctx, const char *why) {
-    return cop_tuple(ctx, cop_a(error), cop_atom_new(why));
-}
-
-/* Waits for {ref, answer}; the port's end is {:error, :closed}. COP_NONE: the time is over. */
-static cop_term wait_for(cop_ctx *ctx, cop_ref ref, int64_t timeout_ms) {
-    cop_term message;
-    bool came = cop_receive_ref(ctx, timeout_ms, ref, &message);
-    cop_process_demonitor(ctx, ref, COP_DEMONITOR_FLUSH);
-    if (!came)
-        return COP_NONE;
-    return cop_tuple_size(message) == 2 ? cop_elem(message, 1) : error_term(ctx, "closed");
-}
-
-static cop_tcp_result result_of(cop_ctx *ctx, cop_term answer) {
-    cop_tcp_result result = { .reason = cop_a(timeout).t };
+static cop_tcp_result result_of(cop_term answer) {
+    cop_tcp_result result = { .reason = cop_a(closed).t };
     if (cop_match_tuple(answer, cop_a(ok), &result.port))
         result.ok = true;
-    else if (!cop_is_none(answer))
+    else
         cop_match_tuple(answer, cop_a(error), &result.reason);
     return result;
 }
 
+static cop_tcp_result refused(cop_atom reason) { return (cop_tcp_result){ .reason = reason.t }; }
+
+static void check_port(cop_ctx *ctx, int tcp_port) {
+    if (tcp_port < 0 || tcp_port > 65535)
+        cop_error(ctx, cop_a(badarg));
+}
+
+static bool numeric(const char *ip, int port, struct cop__address *out) {
+    if (!cop__address_parse(ip, strlen(ip), COP__ADDRESS_ANY, out))
+        return false;
+    cop__address_set_port(out, port);
+    return true;
+}
+
 /* ---- opening ---------------------------------------------------------------------------------------- */
 
-static cop_tcp_result open_port(cop_ctx *ctx, struct tcp_socket *s, int64_t timeout_ms) {
-    struct cop__bound *bound = cop__io_bound();
-    s->owner = cop_self(ctx);
-    s->opener = cop_self(ctx);
-    s->opened = cop_make_ref(ctx);
-    cop_ref ref = s->opened;
-    cop_port port = cop__port_open(ctx, bound, &cop__tcp_ops, s, s->owner);
-    cop_term message;
-    bool came = cop_receive_ref(ctx, timeout_ms, ref, &message);
-    cop_tcp_result result = result_of(ctx, came ? cop_elem(message, 1) : COP_NONE);
-    if (!came) {
-        cop_process_unlink(ctx, port);
-        cop_process_exit(ctx, port, cop_a(kill).t);
-    } else if (!result.ok) {
-        cop_process_unlink(ctx, port);
-    }
-    return result;
-}
-
 cop_tcp_result cop_gen_tcp_listen(cop_ctx *ctx, int tcp_port, const cop_tcp_opts *opts) {
-    if (tcp_port < 0 || tcp_port > 65535)
-        cop_error(ctx, cop_a(badarg));
-    struct tcp_socket *s = cop__tcp_new(opts);
+    const char *ip = opts != NULL && opts->ip != NULL ? opts->ip : "127.0.0.1";
+    const char *local = opts != NULL ? opts->local : NULL;
+    struct cop__address at;
+    check_port(ctx, tcp_port);
+    if (local != NULL ? tcp_port != 0 || !cop__address_local(local, strlen(local), &at)
+                      : !numeric(ip, tcp_port, &at))
+        return refused(cop_a(einval));
+    struct cop__socket *s = cop__tcp_new(opts);
+    s->kind = local != NULL ? COP__SOCKET_LOCAL : COP__SOCKET_TCP;
     s->is_listener = true;
-    s->tcp_port = tcp_port;
-    return open_port(ctx, s, COP_INFINITY);
+    s->bind_to = at;
+    s->active = COP_TCP_PASSIVE;
+    return result_of(cop__socket_open(ctx, s, &cop__tcp_ops, COP_INFINITY));
 }
 
-cop_tcp_result cop_gen_tcp_connect(cop_ctx *ctx, const char *ip, int tcp_port,
-                                   const cop_tcp_opts *opts, int64_t timeout_ms) {
-    if (tcp_port < 0 || tcp_port > 65535)
-        cop_error(ctx, cop_a(badarg));
-    struct tcp_socket *s = cop__tcp_new(opts);
-    snprintf(s->ip, sizeof s->ip, "%s", ip);
+cop_tcp_result cop__gen_tcp_connect(cop_ctx *ctx, cop_term host, int tcp_port,
+                                    const cop_tcp_opts *opts, int64_t timeout_ms) {
+    struct cop__host to;
+    struct cop__address from = { .size = 0 };
+    check_port(ctx, tcp_port);
+    if (opts != NULL)
+        check_port(ctx, opts->from_port);
+    if (cop__host_from_term(host, tcp_port, true, &to) != 0
+        || (opts != NULL && opts->ip != NULL && !numeric(opts->ip, opts->from_port, &from)))
+        return refused(cop_a(einval));
+    struct cop__socket *s = cop__tcp_new(opts);
+    if (to.address.size != 0 && to.address.is.ss_family == AF_UNIX)
+        s->kind = COP__SOCKET_LOCAL;
+    s->host = to;
     s->tcp_port = tcp_port;
-    s->active = s->opts.active == 0 ? COP_TCP_ACTIVE : s->opts.active;
-    return open_port(ctx, s, timeout_of(timeout_ms));
+    s->bind_to = from;
+    s->active = s->tcp_opts.active == 0 ? COP_TCP_ACTIVE : s->tcp_opts.active;
+    return result_of(cop__socket_open(ctx, s, &cop__tcp_ops, cop__socket_timeout(timeout_ms)));
 }
 
 cop_tcp_result cop_gen_tcp_accept(cop_ctx *ctx, cop_port listener, int64_t timeout_ms) {
-    cop_ref ref = cop_process_monitor(ctx, listener);
-    cop_send(ctx, listener, cop_tuple(ctx, cop_a(accept), cop_self(ctx), ref, 0));
-    cop_term answer = wait_for(ctx, ref, timeout_of(timeout_ms));
-    if (cop_is_none(answer)) {
-        cop_send(ctx, listener, cop_tuple(ctx, cop_a(cancel), ref));
-        /* It may have come just now: then it must not be lost. */
-        cop_term message;
-        if (cop_receive_ref(ctx, 0, ref, &message))
-            answer = cop_elem(message, 1);
-    }
-    return result_of(ctx, answer);
+    return result_of(cop__socket_call(ctx, listener, cop_a(accept), cop_a(nil).t,
+                                      cop__socket_timeout(timeout_ms)));
 }
 
 /* ---- sending ------------------------------------------------------------------------------------------- */
 
 /* Writes what the kernel takes. Returns the bytes written, or a negative errno. Under the lock. */
-static ssize_t write_now(struct tcp_socket *s, const uint8_t *bytes, size_t size) {
-    size_t done = 0;
+static ssize_t write_now(int fd, const struct cop__part parts[2]) {
+    size_t done = 0, size = parts[0].size + parts[1].size;
     while (done < size) {
-        ssize_t n = send(s->fd, bytes + done, size - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+        size_t first = done < parts[0].size ? parts[0].size - done : 0;
+        size_t second = size - done - first;
+        struct iovec vector[2] = {
+            { (void *)(uintptr_t)(parts[0].data + parts[0].size - first), first },
+            { (void *)(uintptr_t)(parts[1].data + parts[1].size - second), second },
+        };
+        struct msghdr message = { .msg_iov = vector, .msg_iovlen = 2 };
+        ssize_t n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n > 0) {
             done += (size_t)n;
             continue;
@@ -116,15 +101,40 @@ static ssize_t write_now(struct tcp_socket *s, const uint8_t *bytes, size_t size
     return (ssize_t)done;
 }
 
-static cop_term send_rest(cop_ctx *ctx, cop_port port, cop_term rest, bool wait, int64_t timeout) {
-    if (!wait) {
-        cop_send(ctx, port, cop_tuple(ctx, cop_a(write), cop_self(ctx), cop_a(nil), rest));
-        return cop_a(ok).t;
+/* What one send has come to, under the lock. */
+struct sending {
+    int error;
+    bool full; /* too much waits already: nothing was sent */
+    bool rest, wait, timeout_close;
+    int64_t timeout_ms;
+};
+
+static struct sending send_parts(struct cop__socket *s, cop_bytes bytes) {
+    struct sending result = { .timeout_ms = s->send_timeout_ms,
+                              .timeout_close = s->send_timeout_close };
+    uint8_t header[4];
+    struct cop__part parts[2] = { { header, cop__packet_header(s->send_packet) },
+                                  { bytes.data, bytes.size } };
+    if (!s->writable)
+        result.error = s->is_listener ? -ENOTCONN : UV_EOF;
+    else if (s->error != 0)
+        result.error = s->error;
+    else if (!cop__packet_put_header(s->send_packet, bytes.size, header))
+        result.error = -EMSGSIZE;
+    else
+        result.full = s->pending > s->high_watermark;
+    if (result.error != 0 || result.full)
+        return result;
+    ssize_t done = s->pending == 0 ? write_now(s->fd, parts) : 0;
+    if (done < 0) {
+        result.error = s->error = (int)done;
+        return result;
     }
-    cop_ref ref = cop_process_monitor(ctx, port);
-    cop_send(ctx, port, cop_tuple(ctx, cop_a(write), cop_self(ctx), ref, rest));
-    cop_term answer = wait_for(ctx, ref, timeout);
-    return cop_is_none(answer) ? error_term(ctx, "timeout") : answer;
+    cop__traffic_count(&s->sent, parts[0].size + parts[1].size);
+    result.rest = (size_t)done < parts[0].size + parts[1].size;
+    if (result.rest)
+        result.wait = cop__socket_queue(s, parts, (size_t)done, NULL);
+    return result;
 }
 
 cop_term cop_gen_tcp_send(cop_ctx *ctx, cop_port port, cop_term iodata) {
@@ -132,130 +142,56 @@ cop_term cop_gen_tcp_send(cop_ctx *ctx, cop_port port, cop_term iodata) {
     cop_bytes bytes;
     if (!cop_get_bytes(binary, &bytes))
         cop_error(ctx, cop_a(badarg));
-    struct tcp_socket *s = cop__tcp_find(port);
-    if (s == NULL)
-        return error_term(ctx, "closed");
-    pthread_mutex_lock(&s->lock);
-    ssize_t done = 0;
-    int error = s->error;
-    bool open = s->fd >= 0;
-    if (open && error == 0 && s->pending == 0) {
-        done = write_now(s, bytes.data, bytes.size);
-        if (done < 0)
-            error = s->error = (int)done;
+    struct cop__socket *s = cop__socket_find(port);
+    if (s == NULL || s->kind == COP__SOCKET_UDP) {
+        if (s != NULL)
+            cop__socket_release(s);
+        return cop__socket_error(ctx, s == NULL ? cop_a(closed).t : cop_a(einval).t);
     }
-    size_t rest = open && error == 0 ? bytes.size - (size_t)done : 0;
-    s->pending += rest;
-    bool wait = s->pending > s->opts.high_watermark;
-    int64_t timeout = timeout_of(s->opts.send_timeout_ms);
+    pthread_mutex_lock(&s->lock);
+    struct sending sent = send_parts(s, bytes);
     pthread_mutex_unlock(&s->lock);
-    cop__tcp_release(s);
-    if (!open || error != 0)
-        return error_term(ctx, !open || error == -EPIPE || error == -ECONNRESET
-                                   ? "closed"
-                                   : cop__tcp_error(error));
-    if (rest == 0)
-        return cop_a(ok).t;
-    return send_rest(ctx, port, cop_binary_part(ctx, binary, bytes.size - rest, rest), wait,
-                     timeout);
+    cop__socket_release(s);
+    if (sent.full) {
+        cop_term answer = cop__socket_queued(ctx, port, true, sent.timeout_ms, sent.timeout_close);
+        return cop_match(answer, cop_a(ok)) ? cop_gen_tcp_send(ctx, port, binary) : answer;
+    }
+    if (sent.error == -EPIPE || sent.error == -ECONNRESET)
+        sent.error = UV_EOF;
+    if (sent.error != 0)
+        return cop__socket_error(ctx, cop__socket_reason(sent.error));
+    return sent.rest ? cop__socket_queued(ctx, port, sent.wait, sent.timeout_ms, sent.timeout_close)
+                     : cop_a(ok).t;
 }
 
 /* ---- the rest -------------------------------------------------------------------------------------------- */
 
 cop_term cop_gen_tcp_recv(cop_ctx *ctx, cop_port port, size_t length, int64_t timeout_ms) {
-    if (length > (size_t)1 << 30)
-        return error_term(ctx, "enomem");
-    cop_ref ref = cop_process_monitor(ctx, port);
-    cop_send(ctx, port, cop_tuple(ctx, cop_a(recv), cop_self(ctx), ref, (uint64_t)length));
-    cop_term answer = wait_for(ctx, ref, timeout_of(timeout_ms));
-    if (!cop_is_none(answer))
-        return answer;
-    cop_send(ctx, port, cop_tuple(ctx, cop_a(cancel), ref));
-    return error_term(ctx, "timeout");
+    if (length > COP__PACKET_MAX)
+        return cop__socket_error(ctx, cop_a(enomem).t);
+    return cop__socket_call(ctx, port, cop_a(recv), cop_of(ctx, length),
+                            cop__socket_timeout(timeout_ms));
 }
 
-void cop_gen_tcp_close(cop_ctx *ctx, cop_port port) {
-    cop_process_unlink(ctx, port);
-    cop_send(ctx, port, cop_tuple(ctx, cop_as("$close")));
-}
+void cop_gen_tcp_close(cop_ctx *ctx, cop_port port) { cop__socket_close(ctx, port); }
 
-static cop_term ask(cop_ctx *ctx, cop_port port, cop_atom what, cop_term more) {
-    cop_ref ref = cop_process_monitor(ctx, port);
-    cop_send(ctx, port,
-             cop_is_none(more) ? cop_tuple(ctx, what, cop_self(ctx), ref)
-                               : cop_tuple(ctx, what, cop_self(ctx), ref, more));
-    return wait_for(ctx, ref, COP_INFINITY);
-}
-
-cop_term cop_gen_tcp_shutdown(cop_ctx *ctx, cop_port port) {
-    return ask(ctx, port, cop_a(shutdown), COP_NONE);
-}
-
-static bool is_of_port(cop_term message, void *arg) {
-    cop_term any;
-    cop_port port = *(cop_port *)arg;
-    return cop_match_tuple(message, cop_a(tcp), port, &any)
-           || cop_match_tuple(message, cop_as("tcp_closed"), port)
-           || cop_match_tuple(message, cop_as("tcp_passive"), port)
-           || cop_match_tuple(message, cop_as("tcp_error"), port, &any);
+cop_term cop_gen_tcp_shutdown(cop_ctx *ctx, cop_port port, cop_atom how) {
+    return cop__socket_call(ctx, port, cop_a(shutdown), how.t, COP_INFINITY);
 }
 
 cop_term cop_gen_tcp_controlling_process(cop_ctx *ctx, cop_port port, cop_pid owner) {
-    if (owner.t.w == cop_self(ctx).t.w)
-        return cop_a(ok).t;
-    cop_term answer = ask(ctx, port, cop_a(owner), owner.t), message;
-    if (!cop_match(answer, cop_a(ok)))
-        return answer;
-    while (cop_receive_match(ctx, 0, is_of_port, &port, &message))
-        cop_send(ctx, owner, message);
-    cop_process_unlink(ctx, port);
-    return answer;
-}
-
-void cop_inet_set_active(cop_ctx *ctx, cop_port port, int active) {
-    cop_send(ctx, port, cop_tuple(ctx, cop_a(active), active));
+    return cop__socket_give(ctx, port, owner);
 }
 
 void cop_inet_set_packet(cop_ctx *ctx, cop_port port, cop_packet packet) {
-    cop_send(ctx, port, cop_tuple(ctx, cop_a(packet), (int)packet));
-}
-
-/* Reads an address of the socket while it cannot be closed. */
-static bool address_of(cop_port port, bool peer, struct sockaddr_storage *out) {
-    struct tcp_socket *s = cop__tcp_find(port);
+    if ((unsigned)packet > COP_PACKET_4)
+        cop_error(ctx, cop_a(badarg));
+    struct cop__socket *s = cop__socket_find(port);
     if (s == NULL)
-        return false;
-    int size = sizeof *out;
+        return;
     pthread_mutex_lock(&s->lock);
-    bool ok = s->ctx != NULL && s->handle_open
-              && (peer ? uv_tcp_getpeername(&s->handle, (struct sockaddr *)out, &size)
-                       : uv_tcp_getsockname(&s->handle, (struct sockaddr *)out, &size))
-                     == 0;
+    s->send_packet = packet;
     pthread_mutex_unlock(&s->lock);
-    cop__tcp_release(s);
-    return ok;
-}
-
-static int port_of(const struct sockaddr_storage *address) {
-    uint16_t n = address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
-                                                : ((const struct sockaddr_in *)address)->sin_port;
-    return ntohs(n);
-}
-
-int cop_inet_port(cop_ctx *ctx, cop_port port) {
-    struct sockaddr_storage address;
-    (void)ctx;
-    return address_of(port, false, &address) ? port_of(&address) : -1;
-}
-
-cop_term cop_inet_peername(cop_ctx *ctx, cop_port port) {
-    struct sockaddr_storage address;
-    char text[64] = "";
-    if (!address_of(port, true, &address))
-        return error_term(ctx, "enotconn");
-    if (address.ss_family == AF_INET6)
-        uv_ip6_name((const struct sockaddr_in6 *)&address, text, sizeof text);
-    else
-        uv_ip4_name((const struct sockaddr_in *)&address, text, sizeof text);
-    return cop_tuple(ctx, cop_a(ok), cop_tuple(ctx, (const char *)text, port_of(&address)));
+    cop__socket_release(s);
+    cop_send(ctx, port, cop_tuple(ctx, cop_a(packet), (int)packet));
 }

@@ -1,258 +1,166 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TCP ports, the loop's side: listeners and connections.
+ * TCP and Unix domain sockets, the loop's side: listeners and connections.
  *
- * Requests come as messages to the port, answers go as {ref, answer} to who asked:
+ * Beside what all sockets serve (socket_port.c) they serve
  *
- *     {:accept | :recv, pid, ref, length}   {:cancel, ref}   {:write, pid, ref | nil, iodata}
- *     {:active, mode}  {:packet, n}  {:close}  {:shutdown, pid, ref}  {:owner, pid, ref, new}
+ *     {:accept | :recv, pid, ref, length}   {:shutdown, pid, ref, how}   {:packet, n}
  *
- * and those of Erlang's port protocol: {owner, {:command, iodata}}, {owner, :close},
- * {owner, {:connect, new}}.
- *
- * Receiving: bytes go at once to an owner of an active raw connection; otherwise into the framer, out
- * of which lines or what a recv asks for are taken. Reading stops while nobody wants the bytes: a passive
+ * Opening: a name is looked up on libuv's threads, its addresses are tried one after another, each with a
+ * handle of its own (one that failed must be closed first: COP__HANDLE_CLOSING). A Unix domain socket is
+ * bound and connected by hand: libuv would remove the file at the end and cut long paths short.
+ * Receiving: bytes go at once to the owner of an active raw connection; otherwise into the framer, out
+ * of which packets or what a recv asks for are taken. Reading stops while nobody wants the bytes: a passive
  * connection holds at most BUFFER_LIMIT, the rest stays with the peer.
- * Sending: see gen_tcp.c; what could not be written directly comes here as :write and is counted in
- * `pending` until libuv has written it.
+ * Sending: see socket.c; what could not be written directly comes here.
  *
- * Threads: all of it on the loop's thread, except cop__tcp_find and release.
+ * Threads: all of it on the loop's thread.
  */
-#include "io/tcp.h"
-
-#include <stdlib.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "io/socket.h"
 #include "os/alloc.h"
-#include "os/vm.h"
-#include "term/layout.h"
 
-enum { READ_SIZE = 65536, BUFFER_LIMIT = 65536, MAX_SLOTS = 1 << 24 };
+enum { BUFFER_LIMIT = 65536 };
 
-static char read_buffer[READ_SIZE];
+static void update_reading(struct cop__socket *s);
+static void flush(struct cop__socket *s);
 
-/* ---- from port to socket ---------------------------------------------------------------------------- */
-
-static struct tcp_socket **sockets; /* by the port's slot; reserved address space */
-static pthread_mutex_t stripes[64];
-static pthread_once_t sockets_once = PTHREAD_ONCE_INIT;
-
-static void sockets_init(void) {
-    sockets = cop__vm_reserve(MAX_SLOTS * sizeof *sockets);
-    if (sockets == NULL)
-        cop__term_panic("no memory for sockets");
-    for (int i = 0; i < 64; i++)
-        pthread_mutex_init(&stripes[i], NULL);
-}
-
-struct tcp_socket *cop__tcp_new(const cop_tcp_opts *opts) {
-    pthread_once(&sockets_once, sockets_init);
-    struct tcp_socket *s = cop__calloc(1, sizeof *s);
-    s->count = 1;
-    s->fd = -1;
-    s->last_waiter = &s->waiters;
-    pthread_mutex_init(&s->lock, NULL);
+struct cop__socket *cop__tcp_new(const cop_tcp_opts *opts) {
+    struct cop__socket *s = cop__socket_new(COP__SOCKET_TCP);
     if (opts != NULL)
-        s->opts = *opts;
-    if (s->opts.ip != NULL) {
-        snprintf(s->ip, sizeof s->ip, "%s", s->opts.ip);
-        s->opts.ip = NULL;
-    }
-    if (s->opts.line_max == 0)
-        s->opts.line_max = 65536;
-    if (s->opts.high_watermark == 0)
-        s->opts.high_watermark = 65536;
+        s->tcp_opts = *opts;
+    cop_tcp_opts *o = &s->tcp_opts;
+    o->ip = o->local = NULL; /* the caller's, and dealt with by it */
+    if (o->line_max == 0)
+        o->line_max = 65536;
+    if (o->packet_size == 0 || o->packet_size > COP__PACKET_MAX)
+        o->packet_size = COP__PACKET_MAX;
+    if (o->high_watermark == 0)
+        o->high_watermark = COP__HIGH_WATERMARK;
+    s->send_packet = o->packet;
+    s->high_watermark = o->high_watermark;
+    s->send_timeout_ms = cop__socket_timeout(o->send_timeout_ms);
+    s->send_timeout_close = o->send_timeout_close;
     return s;
-}
-
-void cop__tcp_publish(struct tcp_socket *s) {
-    uint64_t slot = cop__port_slot(s->port.t);
-    pthread_mutex_lock(&stripes[slot % 64]);
-    sockets[slot] = s;
-    pthread_mutex_unlock(&stripes[slot % 64]);
-}
-
-static void unpublish(struct tcp_socket *s) {
-    uint64_t slot = cop__port_slot(s->port.t);
-    pthread_mutex_lock(&stripes[slot % 64]);
-    if (sockets[slot] == s)
-        sockets[slot] = NULL;
-    pthread_mutex_unlock(&stripes[slot % 64]);
-}
-
-struct tcp_socket *cop__tcp_find(cop_port port) {
-    if (!cop__is_port_word(port.t))
-        return NULL;
-    pthread_once(&sockets_once, sockets_init);
-    uint64_t slot = cop__port_slot(port.t);
-    pthread_mutex_lock(&stripes[slot % 64]);
-    struct tcp_socket *s = sockets[slot];
-    if (s != NULL && s->port.t.w == port.t.w)
-        __atomic_fetch_add(&s->count, 1, __ATOMIC_RELAXED);
-    else
-        s = NULL;
-    pthread_mutex_unlock(&stripes[slot % 64]);
-    return s;
-}
-
-void cop__tcp_release(struct tcp_socket *s) {
-    if (__atomic_sub_fetch(&s->count, 1, __ATOMIC_ACQ_REL) != 0)
-        return;
-    cop__framer_free(&s->framer);
-    pthread_mutex_destroy(&s->lock);
-    cop__free(s);
-}
-
-const char *cop__tcp_error(int uv_error) {
-    static __thread char name[32]; /* used at once, before the process can move */
-    if (uv_error == UV_EOF)
-        return "closed";
-    const char *text = uv_err_name(uv_error);
-    size_t n = 0;
-    for (; text[n] != '\0' && n < sizeof name - 1; n++)
-        name[n] = (char)(text[n] >= 'A' && text[n] <= 'Z' ? text[n] + 32 : text[n]);
-    name[n] = '\0';
-    return name;
-}
-
-/* ---- answers --------------------------------------------------------------------------------------------- */
-
-static void answer(struct tcp_socket *s, cop_pid pid, cop_ref ref, cop_term value) {
-    if (!cop_is_none(ref.t))
-        cop_send(s->ctx, pid, cop_tuple(s->ctx, ref, value));
-}
-
-static cop_term error_term(cop_ctx *ctx, const char *why) {
-    return cop_tuple(ctx, cop_a(error), cop_atom_new(why));
-}
-
-static void waiter_add(struct tcp_socket *s, cop_pid pid, cop_ref ref, size_t length) {
-    struct tcp_waiter *w = cop__malloc(sizeof *w);
-    *w = (struct tcp_waiter){ .pid = pid, .ref = ref, .length = length };
-    *s->last_waiter = w;
-    s->last_waiter = &w->next;
-}
-
-static bool waiter_take(struct tcp_socket *s, struct tcp_waiter *out) {
-    struct tcp_waiter *w = s->waiters;
-    if (w == NULL)
-        return false;
-    *out = *w;
-    s->waiters = w->next;
-    if (s->waiters == NULL)
-        s->last_waiter = &s->waiters;
-    cop__free(w);
-    return true;
-}
-
-static void waiter_cancel(struct tcp_socket *s, cop_ref ref) {
-    for (struct tcp_waiter **at = &s->waiters; *at != NULL; at = &(*at)->next) {
-        struct tcp_waiter *w = *at;
-        if (w->ref.t.w != ref.t.w)
-            continue;
-        *at = w->next;
-        if (s->last_waiter == &w->next)
-            s->last_waiter = at;
-        cop__free(w);
-        return;
-    }
-}
-
-static void answer_all(struct tcp_socket *s, const char *why) {
-    struct tcp_waiter w;
-    while (waiter_take(s, &w))
-        answer(s, w.pid, w.ref, error_term(s->ctx, why));
-    while (s->senders != NULL) {
-        struct tcp_waiter *sender = s->senders;
-        s->senders = sender->next;
-        answer(s, sender->pid, sender->ref, error_term(s->ctx, why));
-        cop__free(sender);
-    }
 }
 
 /* ---- receiving -------------------------------------------------------------------------------------------- */
 
-static void update_reading(struct tcp_socket *s);
-
-static bool is_active(const struct tcp_socket *s) {
-    return s->active == COP_TCP_ACTIVE || s->active == COP_TCP_ONCE || s->active > 0;
-}
-
-static void deliver(struct tcp_socket *s, const char *bytes, size_t size) {
+static void deliver(struct cop__socket *s, const char *bytes, size_t size, size_t whole) {
     cop_ctx *ctx = s->ctx;
+    cop__traffic_count(&s->received, whole);
     cop_send(ctx, s->owner, cop_tuple(ctx, cop_a(tcp), s->port, cop_binary(ctx, bytes, size)));
-    if (s->active == COP_TCP_ONCE)
-        s->active = COP_TCP_PASSIVE;
-    else if (s->active > 0 && --s->active == 0) {
-        s->active = COP_TCP_PASSIVE;
-        cop_send(ctx, s->owner, cop_tuple(ctx, cop_as("tcp_passive"), s->port));
-    }
+    cop__socket_delivered(s);
 }
 
-/* What the framer can give now: a line, `wanted` bytes, or (0) all. 0: not yet. */
-static size_t piece(struct tcp_socket *s, size_t wanted) {
-    size_t have = cop__framer_size(&s->framer);
-    if (s->opts.packet == COP_PACKET_LINE) {
-        size_t line = cop__framer_line(&s->framer, s->opts.line_max);
-        return line == 0 && s->eof ? have : line;
-    }
-    if (wanted == 0)
-        return have;
-    return have >= wanted ? wanted : 0;
+static enum cop__framing next_piece(struct cop__socket *s, size_t wanted,
+                                    struct cop__piece *piece) {
+    struct cop__cut cut = { .packet = s->tcp_opts.packet,
+                            .wanted = wanted,
+                            .line_max = s->tcp_opts.line_max,
+                            .packet_max = s->tcp_opts.packet_size };
+    return cop__framer_next(&s->framer, &cut, piece);
 }
 
-static void serve(struct tcp_socket *s) {
-    size_t size;
-    while (is_active(s) && (size = piece(s, 0)) > 0) {
-        deliver(s, cop__framer_data(&s->framer), size);
-        cop__framer_take(&s->framer, size);
-    }
-    while (s->waiters != NULL && !s->is_listener && (size = piece(s, s->waiters->length)) > 0) {
-        struct tcp_waiter w;
-        waiter_take(s, &w);
-        answer(
-            s, w.pid, w.ref,
-            cop_tuple(s->ctx, cop_a(ok), cop_binary(s->ctx, cop__framer_data(&s->framer), size)));
-        cop__framer_take(&s->framer, size);
-    }
-}
-
-/* The peer has ended, or the connection broke. */
-static void ended(struct tcp_socket *s, int uv_error) {
-    cop_ctx *ctx = s->ctx;
-    bool active = is_active(s);
+/* The stream cannot go on: a packet that is too long. */
+static void break_off(struct cop__socket *s, int error) {
     s->eof = true;
-    serve(s);
-    if (uv_error != UV_EOF && active && uv_error != UV_ECONNRESET)
-        cop_send(
-            ctx, s->owner,
-            cop_tuple(ctx, cop_as("tcp_error"), s->port, cop_atom_new(cop__tcp_error(uv_error))));
-    if (active) {
-        cop_send(ctx, s->owner, cop_tuple(ctx, cop_as("tcp_closed"), s->port));
+    s->end_error = error;
+    uv_read_stop(&s->stream);
+    cop__framer_free(&s->framer);
+}
+
+/* Nothing more can be sent: the peer has closed and the owner knows. */
+static void end_sending(struct cop__socket *s) {
+    pthread_mutex_lock(&s->lock);
+    s->writable = false;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* What a recv at the end of the stream is answered; the first time why it ended. */
+static cop_term end_answer(struct cop__socket *s) {
+    cop_term reason = cop_a(closed).t;
+    if (s->end_error != 0)
+        reason = cop__socket_reason(s->end_error);
+    else if (s->end_told)
+        reason = cop_a(enotconn).t;
+    s->end_error = 0;
+    s->end_told = true;
+    if (!s->tcp_opts.no_exit_on_close)
+        end_sending(s);
+    return cop__socket_error(s->ctx, reason);
+}
+
+/* The end of the stream, told to an active owner; the port ends with it. */
+static void tell_end(struct cop__socket *s) {
+    cop_ctx *ctx = s->ctx;
+    if (s->end_told)
+        return;
+    s->end_told = true;
+    if (s->end_error != 0)
+        cop_send(ctx, s->owner,
+                 cop_tuple(ctx, cop_a(tcp_error), s->port, cop__socket_reason(s->end_error)));
+    cop_send(ctx, s->owner, cop_tuple(ctx, cop_a(tcp_closed), s->port));
+    if (!s->tcp_opts.no_exit_on_close)
         cop__port_close(ctx, cop_a(normal).t);
+}
+
+/* Hands out what is there to whom it is due, and the end of the stream after it. */
+static void serve(struct cop__socket *s) {
+    struct cop__piece piece;
+    struct cop__waiter w;
+    enum cop__framing framing = COP__FRAMING_MORE;
+    if (s->is_listener || !s->connected)
+        return;
+    while (cop__socket_is_active(s) && (framing = next_piece(s, 0, &piece)) == COP__FRAMING_PIECE) {
+        deliver(s, piece.data, piece.size, piece.whole);
+        cop__framer_take(&s->framer, piece.whole);
     }
-    struct tcp_waiter w;
-    while (!s->is_listener && waiter_take(s, &w))
-        answer(s, w.pid, w.ref, error_term(ctx, "closed"));
+    while (s->receivers.first != NULL
+           && (framing = next_piece(s, s->receivers.first->length, &piece)) == COP__FRAMING_PIECE) {
+        cop__waiter_take(s, &s->receivers, &w);
+        cop__traffic_count(&s->received, piece.whole);
+        cop__socket_answer(
+            s, &w.ref, cop_tuple(s->ctx, cop_a(ok), cop_binary(s->ctx, piece.data, piece.size)));
+        cop__framer_take(&s->framer, piece.whole);
+    }
+    if (framing == COP__FRAMING_TOO_LONG)
+        break_off(s, UV_EMSGSIZE);
+    if (!s->eof)
+        return;
+    if (cop__socket_is_active(s))
+        tell_end(s);
+    while (cop__waiter_take(s, &s->receivers, &w))
+        cop__socket_answer(s, &w.ref, end_answer(s));
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
     (void)handle;
     (void)suggested;
-    *buf = uv_buf_init(read_buffer, sizeof read_buffer);
+    *buf = uv_buf_init(cop__read_buffer, sizeof cop__read_buffer);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
-    struct tcp_socket *s = stream->data;
+    struct cop__socket *s = stream->data;
     if (n == 0 || s->ctx == NULL)
         return;
     cop__port_enter(s->ctx);
     if (n < 0) {
+        s->eof = true;
+        if (n != UV_EOF && n != UV_ECONNRESET)
+            s->end_error = (int)n;
         uv_read_stop(stream);
-        ended(s, (int)n);
-    } else if (is_active(s) && s->opts.packet == COP_PACKET_RAW
+        serve(s);
+    } else if (s->read_shut) {
+        /* Nobody wants it. */
+    } else if (cop__socket_is_active(s) && s->tcp_opts.packet == COP_PACKET_RAW
                && cop__framer_size(&s->framer) == 0) {
-        deliver(s, buf->base, (size_t)n);
+        deliver(s, buf->base, (size_t)n, (size_t)n);
         update_reading(s);
     } else {
         cop__framer_put(&s->framer, buf->base, (size_t)n);
@@ -262,359 +170,444 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     cop__port_leave(s->ctx);
 }
 
-static void update_reading(struct tcp_socket *s) {
+/* After serve: who still waits needs more than there is. */
+static void update_reading(struct cop__socket *s) {
     if (!s->connected || s->closing || s->eof)
         return;
-    size_t have = cop__framer_size(&s->framer);
-    size_t limit =
-        s->waiters != NULL && s->waiters->length > BUFFER_LIMIT ? s->waiters->length : BUFFER_LIMIT;
-    uv_stream_t *stream = (uv_stream_t *)&s->handle;
-    if (is_active(s) || have < limit)
-        uv_read_start(stream, on_alloc, on_read);
+    if (cop__socket_is_active(s) || s->receivers.first != NULL
+        || cop__framer_size(&s->framer) < BUFFER_LIMIT)
+        uv_read_start(&s->stream, on_alloc, on_read);
     else
-        uv_read_stop(stream);
+        uv_read_stop(&s->stream);
 }
 
-/* An active raw connection that nobody reads must not be read: only what was asked for. */
-static void mode_changed(struct tcp_socket *s) {
+static void mode_changed(struct cop__socket *s) {
     serve(s);
-    if (s->eof && is_active(s)) {
-        cop_send(s->ctx, s->owner, cop_tuple(s->ctx, cop_as("tcp_closed"), s->port));
-        cop__port_close(s->ctx, cop_a(normal).t);
-        return;
-    }
     update_reading(s);
 }
 
-static void set_active(struct tcp_socket *s, int64_t mode) {
-    if (mode == COP_TCP_ACTIVE || mode == COP_TCP_ONCE || mode == COP_TCP_PASSIVE)
-        s->active = (int)mode;
-    else if (mode > 0 && mode <= 32767)
-        s->active = (s->active > 0 ? s->active : 0) + (int)mode;
-    mode_changed(s);
+static void request_recv(struct cop__socket *s, cop_pid pid, cop_ref ref, int64_t length) {
+    cop_atom why = cop_a(einval);
+    if (!s->connected)
+        why = cop_a(enotconn);
+    else if (!cop__socket_is_active(s) && length >= 0
+             && (s->tcp_opts.packet == COP_PACKET_RAW || length == 0)) {
+        if (length <= COP__PACKET_MAX) {
+            cop__waiter_add(s, &s->receivers, pid, ref, (size_t)length);
+            mode_changed(s);
+            return;
+        }
+        why = cop_a(enomem);
+    }
+    cop__socket_answer(s, &ref, cop__socket_error(s->ctx, why.t));
 }
 
 /* ---- sending ------------------------------------------------------------------------------------------------- */
 
-struct write {
-    uv_write_t request;
-    struct tcp_socket *socket;
-    size_t size;
-    uint8_t bytes[];
-};
+static void finish_close(struct cop__socket *s) { cop__port_close(s->ctx, cop_a(normal).t); }
 
-static void wake_senders(struct tcp_socket *s) {
-    pthread_mutex_lock(&s->lock);
-    bool room = s->pending <= s->opts.high_watermark / 2;
-    pthread_mutex_unlock(&s->lock);
-    while (room && s->senders != NULL) {
-        struct tcp_waiter *sender = s->senders;
-        s->senders = sender->next;
-        answer(s, sender->pid, sender->ref, cop_a(ok).t);
-        cop__free(sender);
-    }
+/* When all is written: the end that was asked for. */
+static void after_writes(struct cop__socket *s) {
+    if (s->closing)
+        finish_close(s);
 }
 
-static void finish_close(struct tcp_socket *s);
-
 static void on_written(uv_write_t *request, int status) {
-    struct write *w = (struct write *)request;
-    struct tcp_socket *s = w->socket;
-    pthread_mutex_lock(&s->lock);
-    s->pending -= w->size;
-    if (status < 0 && s->error == 0)
-        s->error = status;
-    bool empty = s->pending == 0;
-    pthread_mutex_unlock(&s->lock);
-    cop__free(w);
-    if (s->ctx == NULL)
+    struct cop__write *w = (struct cop__write *)request;
+    struct cop__socket *s = w->socket;
+    if (s->ctx == NULL) {
+        cop__socket_written(w, status);
         return;
+    }
     cop__port_enter(s->ctx);
-    wake_senders(s);
-    if (s->closing && empty)
-        finish_close(s);
+    if (cop__socket_written(w, status) || status < 0)
+        after_writes(s);
     cop__port_leave(s->ctx);
 }
 
-/* The bytes were added to `pending` by the sender. */
-static void queue_write(struct tcp_socket *s, cop_pid pid, cop_term ref, cop_term iodata) {
-    int64_t size = cop_iodata_size(iodata);
-    if (size < 0)
-        return;
-    struct write *w = cop__malloc(sizeof *w + (size_t)size);
-    w->socket = s;
-    w->size = (size_t)size;
-    cop_iodata_copy(iodata, w->bytes);
-    uv_buf_t buf = uv_buf_init((char *)w->bytes, (unsigned)w->size);
-    int rc = s->handle_open ? uv_write(&w->request, (uv_stream_t *)&s->handle, &buf, 1, on_written)
-                            : UV_ENOTCONN;
-    if (rc < 0) {
-        pthread_mutex_lock(&s->lock);
-        s->pending -= w->size;
-        pthread_mutex_unlock(&s->lock);
-        cop__free(w);
+static void flush(struct cop__socket *s) {
+    struct cop__write *w = cop__socket_take_queue(s);
+    while (w != NULL) {
+        struct cop__write *next = w->next;
+        uv_buf_t buf = uv_buf_init((char *)w->bytes, (unsigned)w->size);
+        int rc = s->connected ? uv_write(&w->write, &s->stream, &buf, 1, on_written) : UV_ENOTCONN;
+        if (rc < 0)
+            cop__socket_written(w, rc);
+        w = next;
     }
-    cop_ref reply;
-    if (!cop_get_ref(ref, &reply))
-        return;
-    if (rc < 0) {
-        answer(s, pid, reply, error_term(s->ctx, cop__tcp_error(rc)));
-        return;
+}
+
+/* {:command, iodata} of the port protocol */
+static void command(struct cop__socket *s, cop_term iodata) {
+    cop_bytes bytes;
+    uint8_t header[4];
+    cop_get_bytes(cop_iodata_to_binary(s->ctx, iodata), &bytes);
+    pthread_mutex_lock(&s->lock);
+    size_t before = cop__packet_header(s->send_packet);
+    if (s->writable && cop__packet_put_header(s->send_packet, bytes.size, header)) {
+        struct cop__part parts[2] = { { header, before }, { bytes.data, bytes.size } };
+        cop__socket_queue(s, parts, 0, NULL);
+        cop__traffic_count(&s->sent, before + bytes.size);
     }
-    struct tcp_waiter *sender = cop__malloc(sizeof *sender);
-    *sender = (struct tcp_waiter){ .next = s->senders, .pid = pid, .ref = reply };
-    s->senders = sender;
-    wake_senders(s);
+    pthread_mutex_unlock(&s->lock);
+    flush(s);
 }
 
 /* ---- closing --------------------------------------------------------------------------------------------------- */
 
-static void finish_close(struct tcp_socket *s) { cop__port_close(s->ctx, cop_a(normal).t); }
-
-static void start_close(struct tcp_socket *s) {
+static void start_close(struct cop__socket *s) {
+    if (s->connected && !s->closing)
+        uv_read_stop(&s->stream);
     s->closing = true;
-    if (s->connected)
-        uv_read_stop((uv_stream_t *)&s->handle);
     pthread_mutex_lock(&s->lock);
-    s->fd = -1;
-    bool empty = s->pending == 0;
+    s->writable = false;
     pthread_mutex_unlock(&s->lock);
-    if (empty || s->opts.linger_reset)
+    flush(s);
+    pthread_mutex_lock(&s->lock);
+    bool empty = s->pending == 0 || s->error != 0;
+    pthread_mutex_unlock(&s->lock);
+    if (empty || s->tcp_opts.linger_reset)
         finish_close(s);
 }
 
-static void on_closed(uv_handle_t *handle) { cop__tcp_release(handle->data); }
+static void on_closed(uv_handle_t *handle) { cop__socket_release(handle->data); }
+
+static void tcp_stop(cop_ctx *ctx, void *data, cop_term reason) {
+    struct cop__socket *s = data;
+    (void)reason;
+    cop_term closed = cop__socket_error(ctx, cop_a(closed).t);
+    cop__socket_answer(s, &s->opened, closed);
+    cop__socket_answer(s, &s->shut, closed);
+    cop__waiter_answer_all(s, &s->receivers, closed);
+    cop__waiter_answer_all(s, &s->senders, closed);
+    cop__socket_unpublish(s);
+    if (s->host.name[0] != '\0')
+        uv_cancel((uv_req_t *)&s->lookup); /* on_found comes anyway, with a count of its own */
+    if (s->handle_state == COP__HANDLE_CLOSING)
+        return; /* on_closed_for_next releases it */
+    if (s->handle_state == COP__HANDLE_NONE) {
+        cop__socket_release(s);
+        return;
+    }
+    if (s->tcp_opts.linger_reset && s->connected && s->kind == COP__SOCKET_TCP
+        && uv_tcp_close_reset(&s->tcp, on_closed) == 0)
+        return;
+    uv_close(&s->handle, on_closed);
+}
 
 static void on_shut_down(uv_shutdown_t *request, int status) {
-    struct tcp_socket *s = request->data;
+    struct cop__socket *s = request->data;
     if (s->ctx == NULL)
         return;
     cop__port_enter(s->ctx);
-    answer(s, s->opener, s->opened,
-           status < 0 ? error_term(s->ctx, cop__tcp_error(status)) : cop_a(ok).t);
+    cop__socket_answer(s, &s->shut,
+                       status < 0 ? cop__socket_error(s->ctx, cop__socket_reason(status))
+                                  : cop_a(ok).t);
     cop__port_leave(s->ctx);
 }
 
-static void tcp_stop(cop_ctx *ctx, void *data, cop_term reason) {
-    struct tcp_socket *s = data;
-    (void)ctx;
-    (void)reason;
-    answer_all(s, "closed");
-    unpublish(s);
-    /* A direct writer holds the lock while it uses the descriptor: afterwards nobody does. */
-    pthread_mutex_lock(&s->lock);
-    bool was_open = s->handle_open;
-    s->fd = -1;
-    s->ctx = NULL;
-    s->handle_open = false;
-    pthread_mutex_unlock(&s->lock);
-    if (!was_open) {
-        cop__tcp_release(s);
-        return;
+static void request_shutdown(struct cop__socket *s, cop_ref ref, cop_term how) {
+    bool both = cop_match(how, cop_a(read_write)), write = both || cop_match(how, cop_a(write));
+    int rc = s->connected ? 0 : UV_ENOTCONN;
+    if (rc == 0 && !write && !cop_match(how, cop_a(read)))
+        rc = UV_EINVAL;
+    if (rc == 0 && (both || !write)) {
+        s->read_shut = true;
+        cop__framer_free(&s->framer);
+        shutdown(s->fd, SHUT_RD);
+        update_reading(s);
     }
-    if (s->opts.linger_reset && s->connected && !s->is_listener
-        && uv_tcp_close_reset(&s->handle, on_closed) == 0)
-        return;
-    uv_close((uv_handle_t *)&s->handle, on_closed);
+    if (rc == 0 && write && !s->write_shut) {
+        flush(s);
+        end_sending(s);
+        s->write_shut = true;
+        s->shutdown.data = s;
+        s->shut = ref;
+        rc = uv_shutdown(&s->shutdown, &s->stream, on_shut_down);
+        if (rc == 0)
+            return; /* answered when all is written */
+        s->shut = (cop_ref){ COP_NONE };
+    }
+    cop__socket_answer(s, &ref,
+                       rc < 0 ? cop__socket_error(s->ctx, cop__socket_reason(rc)) : cop_a(ok).t);
 }
 
-/* ---- listening and connecting ------------------------------------------------------------------------------------ */
+/* ---- handles ----------------------------------------------------------------------------------------------------- */
 
-static void begin_connection(struct tcp_socket *s) {
+static int open_handle(struct cop__socket *s, int family) {
+    int rc = s->kind == COP__SOCKET_LOCAL
+                 ? uv_pipe_init(cop__io_loop(), &s->pipe, 0)
+                 : uv_tcp_init_ex(cop__io_loop(), &s->tcp, (unsigned)family);
+    if (rc < 0)
+        return rc;
+    s->handle.data = s;
+    s->handle_state = COP__HANDLE_OPEN;
+    return 0;
+}
+
+/* What must be set before binding. */
+static int set_options(struct cop__socket *s, int fd) {
+    int rc = 0;
+    if (s->tcp_opts.recbuf > 0)
+        rc = cop__socket_set_int(fd, SOL_SOCKET, SO_RCVBUF, s->tcp_opts.recbuf);
+    if (rc == 0 && s->tcp_opts.sndbuf > 0)
+        rc = cop__socket_set_int(fd, SOL_SOCKET, SO_SNDBUF, s->tcp_opts.sndbuf);
+    if (rc == 0 && s->tcp_opts.reuseport)
+        rc = cop__socket_set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    return rc;
+}
+
+static int open_and_bind(struct cop__socket *s, int family) {
     uv_os_fd_t fd;
-    s->connected = true;
-    if (!s->opts.delay)
-        uv_tcp_nodelay(&s->handle, 1);
-    if (uv_fileno((uv_handle_t *)&s->handle, &fd) == 0) {
-        pthread_mutex_lock(&s->lock);
-        s->fd = fd;
-        pthread_mutex_unlock(&s->lock);
+    int rc = open_handle(s, family);
+    if (rc == 0)
+        rc = uv_fileno(&s->handle, &fd);
+    if (rc == 0)
+        rc = set_options(s, fd);
+    if (s->bind_to.size == 0 && s->tcp_opts.from_port > 0) {
+        const char *any = family == AF_INET6 ? "::" : "0.0.0.0";
+        cop__address_parse(any, strlen(any), COP__ADDRESS_STRICT, &s->bind_to);
+        cop__address_set_port(&s->bind_to, s->tcp_opts.from_port);
     }
+    if (rc == 0 && s->bind_to.size != 0)
+        rc = uv_tcp_bind(&s->tcp, (struct sockaddr *)&s->bind_to.is,
+                         s->tcp_opts.v6only && family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
+    return rc;
+}
+
+/* A Unix domain socket, bound (to listen) or connected, as the stream of s. */
+static int open_local(struct cop__socket *s, const struct cop__address *address,
+                      bool listen_there) {
+    const struct sockaddr *to = (const struct sockaddr *)&address->is;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int rc = set_options(s, fd);
+    if (rc == 0
+        && (listen_there ? bind(fd, to, address->size) : connect(fd, to, address->size)) != 0)
+        rc = -errno;
+    if (rc == 0)
+        rc = open_handle(s, AF_UNIX);
+    if (rc == 0)
+        rc = uv_pipe_open(&s->pipe, fd);
+    if (rc != 0)
+        close(fd);
+    return rc;
+}
+
+static void begin_connection(struct cop__socket *s) {
+    s->connected = true;
+    if (s->kind == COP__SOCKET_TCP) {
+        uv_tcp_nodelay(&s->tcp, !s->tcp_opts.delay);
+        if (s->tcp_opts.keepalive)
+            uv_tcp_keepalive(&s->tcp, 1, 7200);
+    }
+    cop__socket_set_fd(s, true);
     update_reading(s);
 }
 
-/* A connection waits and so does an acceptor: they come together. */
-static void try_accept(struct tcp_socket *listener) {
-    struct tcp_waiter w;
-    while (listener->connection_waits && waiter_take(listener, &w)) {
-        struct tcp_socket *s = cop__tcp_new(&listener->opts);
-        s->active = listener->opts.active == 0 ? COP_TCP_PASSIVE : listener->opts.active;
-        s->owner = w.pid;
-        uv_tcp_init(cop__io_loop(), &s->handle);
-        s->handle.data = s;
-        s->handle_open = true;
+static void opened(struct cop__socket *s, int rc) {
+    if (rc == 0 && s->is_listener)
+        cop__socket_set_fd(s, false);
+    else if (rc == 0)
+        begin_connection(s);
+    cop__socket_opened(s, rc);
+}
+
+/* ---- listening ------------------------------------------------------------------------------------------------------ */
+
+/* A connection waits and so does an acceptor: they come together. The new port tells the acceptor in its
+   start, when it can be used. */
+static void try_accept(struct cop__socket *listener) {
+    struct cop__waiter w;
+    while (listener->connection_waits && listener->receivers.first != NULL) {
+        struct cop__socket *s = cop__tcp_new(&listener->tcp_opts);
+        s->kind = listener->kind;
+        s->active = listener->tcp_opts.active == 0 ? COP_TCP_PASSIVE : listener->tcp_opts.active;
+        int rc = open_handle(s, AF_UNSPEC);
         listener->connection_waits = false;
-        int rc = uv_accept((uv_stream_t *)&listener->handle, (uv_stream_t *)&s->handle);
-        if (rc < 0) {
-            answer(listener, w.pid, w.ref, error_term(listener->ctx, cop__tcp_error(rc)));
-            uv_close((uv_handle_t *)&s->handle, on_closed);
-            return;
+        if (rc == 0)
+            rc = uv_accept(&listener->stream, &s->stream);
+        cop__waiter_take(listener, &listener->receivers, &w);
+        if (rc == 0) {
+            s->owner = w.pid;
+            s->opened = w.ref;
+            cop__port_open(listener->ctx, cop__io_bound(), &cop__tcp_ops, s, w.pid);
+            continue;
         }
-        s->opener = w.pid;
-        s->opened = w.ref; /* told by its start, when it can be used */
-        cop__port_open(listener->ctx, cop__io_bound(), &cop__tcp_ops, s, w.pid);
+        cop__socket_answer(listener, &w.ref,
+                           cop__socket_error(listener->ctx, cop__socket_reason(rc)));
+        if (s->handle_state == COP__HANDLE_OPEN)
+            uv_close(&s->handle, on_closed);
+        else
+            cop__socket_release(s);
     }
 }
 
 static void on_connection(uv_stream_t *stream, int status) {
-    struct tcp_socket *s = stream->data;
-    if (status < 0 || s->ctx == NULL)
+    struct cop__socket *s = stream->data;
+    if (s->ctx == NULL)
         return;
     cop__port_enter(s->ctx);
-    s->connection_waits = true;
-    try_accept(s);
+    struct cop__waiter w;
+    if (status == 0) {
+        s->connection_waits = true;
+        try_accept(s);
+    } else if (cop__waiter_take(s, &s->receivers, &w)) { /* :emfile and the like */
+        cop__socket_answer(s, &w.ref, cop__socket_error(s->ctx, cop__socket_reason(status)));
+    }
     cop__port_leave(s->ctx);
 }
 
-static int to_address(const struct tcp_socket *s, const char *otherwise,
-                      struct sockaddr_storage *out) {
-    const char *ip = s->ip[0] != '\0' ? s->ip : otherwise;
-    if (uv_ip4_addr(ip, s->tcp_port, (struct sockaddr_in *)out) == 0)
-        return 0;
-    return uv_ip6_addr(ip, s->tcp_port, (struct sockaddr_in6 *)out);
+static void request_accept(struct cop__socket *s, cop_pid pid, cop_ref ref) {
+    if (!s->is_listener) {
+        cop__socket_answer(s, &ref, cop__socket_error(s->ctx, cop_a(einval).t));
+        return;
+    }
+    cop__waiter_add(s, &s->receivers, pid, ref, 0);
+    try_accept(s);
 }
 
-static int start_listening(struct tcp_socket *s) {
-    struct sockaddr_storage address;
-    int rc = to_address(s, "127.0.0.1", &address);
+static int start_listening(struct cop__socket *s) {
+    int rc = s->kind == COP__SOCKET_LOCAL ? open_local(s, &s->bind_to, true)
+                                          : open_and_bind(s, s->bind_to.is.ss_family);
     if (rc == 0)
-        rc = uv_tcp_bind(&s->handle, (struct sockaddr *)&address, 0);
-    if (rc == 0)
-        rc = uv_listen((uv_stream_t *)&s->handle, s->opts.backlog > 0 ? s->opts.backlog : 128,
+        rc = uv_listen(&s->stream, s->tcp_opts.backlog > 0 ? s->tcp_opts.backlog : 128,
                        on_connection);
     return rc;
 }
 
-static void opened(struct tcp_socket *s, int rc) {
-    cop_ctx *ctx = s->ctx;
-    if (rc < 0) {
-        answer(s, s->opener, s->opened, error_term(ctx, cop__tcp_error(rc)));
-        cop__port_close(ctx, cop_a(normal).t);
+/* ---- connecting ------------------------------------------------------------------------------------------------------- */
+
+static void connect_next(struct cop__socket *s, int error);
+
+/* The handle that failed is gone. */
+static void on_closed_for_next(uv_handle_t *handle) {
+    struct cop__socket *s = handle->data;
+    s->handle_state = COP__HANDLE_NONE;
+    if (s->ctx == NULL) {
+        cop__socket_release(s);
         return;
     }
-    if (!s->is_listener)
-        begin_connection(s);
-    answer(s, s->opener, s->opened, cop_tuple(ctx, cop_a(ok), s->port));
-    s->opened = (cop_ref){ COP_NONE };
-}
-
-static void on_connected(uv_connect_t *request, int status) {
-    struct tcp_socket *s = request->data;
-    if (s->ctx == NULL || status == UV_ECANCELED)
-        return;
     cop__port_enter(s->ctx);
-    opened(s, status);
+    connect_next(s, UV_ECONNREFUSED);
     cop__port_leave(s->ctx);
 }
 
-static void tcp_start(cop_ctx *ctx, void *data) {
-    struct tcp_socket *s = data;
-    s->ctx = ctx;
-    s->port = cop__port_self(ctx);
-    cop__tcp_publish(s);
-    if (s->handle_open) { /* an accepted one */
+/* This address has failed. */
+static void connect_failed(struct cop__socket *s, int error) {
+    if (s->next_found == NULL) {
+        opened(s, error);
+        return;
+    }
+    if (s->handle_state != COP__HANDLE_OPEN) {
+        connect_next(s, error);
+        return;
+    }
+    s->handle_state = COP__HANDLE_CLOSING;
+    uv_close(&s->handle, on_closed_for_next);
+}
+
+static void on_connected(uv_connect_t *request, int status) {
+    struct cop__socket *s = request->data;
+    if (s->ctx == NULL || status == UV_ECANCELED)
+        return;
+    cop__port_enter(s->ctx);
+    if (status < 0)
+        connect_failed(s, status);
+    else
         opened(s, 0);
-        return;
-    }
-    uv_tcp_init(cop__io_loop(), &s->handle);
-    s->handle.data = s;
-    s->handle_open = true;
-    if (s->is_listener) {
-        opened(s, start_listening(s));
-        return;
-    }
-    struct sockaddr_storage address;
-    int rc = to_address(s, "127.0.0.1", &address);
+    cop__port_leave(s->ctx);
+}
+
+static void connect_to(struct cop__socket *s, const struct sockaddr *address) {
+    int rc = open_and_bind(s, address->sa_family);
     s->connect.data = s;
     if (rc == 0)
-        rc = uv_tcp_connect(&s->connect, &s->handle, (struct sockaddr *)&address, on_connected);
+        rc = uv_tcp_connect(&s->connect, &s->tcp, address, on_connected);
     if (rc < 0)
-        opened(s, rc);
+        connect_failed(s, rc);
+}
+
+/* The next address of the name; without one the last error stands. */
+static void connect_next(struct cop__socket *s, int error) {
+    if (s->next_found == NULL) {
+        opened(s, error);
+        return;
+    }
+    struct cop__address to = { .size = s->next_found->ai_addrlen };
+    memcpy(&to.is, s->next_found->ai_addr, to.size);
+    cop__address_set_port(&to, s->tcp_port);
+    s->next_found = s->next_found->ai_next;
+    connect_to(s, (struct sockaddr *)&to.is);
+}
+
+static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
+    struct cop__socket *s = request->data;
+    s->found = s->next_found = found; /* freed with s */
+    s->host.name[0] = '\0';
+    if (s->ctx != NULL) {
+        cop__port_enter(s->ctx);
+        connect_next(s, status < 0 ? status : UV_EAI_NONAME);
+        cop__port_leave(s->ctx);
+    }
+    cop__socket_release(s);
+}
+
+static void start_connecting(struct cop__socket *s) {
+    if (s->kind == COP__SOCKET_LOCAL) {
+        opened(s, open_local(s, &s->host.address, false));
+        return;
+    }
+    if (s->host.address.size != 0) {
+        s->host.name[0] = '\0';
+        connect_to(s, (struct sockaddr *)&s->host.address.is);
+        return;
+    }
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+                              .ai_family = s->tcp_opts.family == COP_INET6 ? AF_INET6 : AF_INET };
+    s->lookup.data = s;
+    __atomic_fetch_add(&s->count, 1, __ATOMIC_RELAXED);
+    int rc = uv_getaddrinfo(cop__io_loop(), &s->lookup, on_found, s->host.name, NULL, &hints);
+    if (rc == 0)
+        return;
+    s->host.name[0] = '\0';
+    cop__socket_release(s);
+    opened(s, rc);
+}
+
+static void tcp_start(cop_ctx *ctx, void *data) {
+    struct cop__socket *s = data;
+    cop__socket_publish(s, ctx);
+    if (s->handle_state == COP__HANDLE_OPEN) /* an accepted one */
+        opened(s, 0);
+    else if (s->is_listener)
+        opened(s, start_listening(s));
+    else
+        start_connecting(s);
 }
 
 /* ---- requests -------------------------------------------------------------------------------------------------------- */
 
-static void change_owner(struct tcp_socket *s, cop_pid owner) {
-    s->owner = owner;
-    cop_process_link(s->ctx, owner);
-}
-
-/* {owner, {:command, iodata}}, {owner, :close}, {owner, {:connect, new}}; all else is :badsig. */
-static void port_protocol(struct tcp_socket *s, cop_term message) {
-    cop_pid from, fresh;
-    cop_term request, iodata;
-    if (cop_match_tuple(message, &from, &request) && from.t.w == s->owner.t.w) {
-        if (cop_match_tuple(request, cop_a(command), &iodata) && cop_iodata_size(iodata) >= 0) {
-            pthread_mutex_lock(&s->lock);
-            s->pending += (size_t)cop_iodata_size(iodata);
-            pthread_mutex_unlock(&s->lock);
-            queue_write(s, from, COP_NIL, iodata);
-            return;
-        }
-        if (cop_match(request, cop_a(close))) {
-            cop_send(s->ctx, s->owner, cop_tuple(s->ctx, s->port, cop_a(closed)));
-            start_close(s);
-            return;
-        }
-        if (cop_match_tuple(request, cop_a(connect), &fresh)) {
-            change_owner(s, fresh);
-            cop_send(s->ctx, from, cop_tuple(s->ctx, s->port, cop_a(connected)));
-            return;
-        }
-    }
-    cop_process_exit(s->ctx, s->owner, cop_a(badsig).t);
-}
-
-static void request_recv(struct tcp_socket *s, cop_pid pid, cop_ref ref, size_t length) {
-    if (is_active(s)) {
-        answer(s, pid, ref, error_term(s->ctx, "einval"));
-    } else if (s->eof && piece(s, length) == 0) {
-        answer(s, pid, ref, error_term(s->ctx, "closed"));
-    } else {
-        waiter_add(s, pid, ref, length);
-        serve(s);
-        update_reading(s);
-    }
-}
-
 static void tcp_message(cop_ctx *ctx, void *data, cop_term message) {
-    struct tcp_socket *s = data;
-    cop_pid pid, fresh;
+    static const struct cop__socket_calls calls = { mode_changed, flush, start_close, command };
+    struct cop__socket *s = data;
+    cop_pid pid;
     cop_ref ref;
-    uint64_t length;
-    int64_t mode;
-    cop_term reply, iodata;
-    if (cop_match_tuple(message, cop_a(write), &pid, &reply, &iodata)) {
-        queue_write(s, pid, reply, iodata);
-    } else if (cop_match_tuple(message, cop_a(active), &mode)) {
-        set_active(s, mode);
-    } else if (cop_match_tuple(message, cop_a(accept), &pid, &ref, &length)) {
-        waiter_add(s, pid, ref, 0);
-        try_accept(s);
-    } else if (cop_match_tuple(message, cop_a(recv), &pid, &ref, &length)) {
-        request_recv(s, pid, ref, (size_t)length);
-    } else if (cop_match_tuple(message, cop_a(cancel), &ref)) {
-        waiter_cancel(s, ref);
-    } else if (cop_match_tuple(message, cop_a(packet), &mode)) {
-        s->opts.packet = mode == COP_PACKET_LINE ? COP_PACKET_LINE : COP_PACKET_RAW;
+    int64_t number;
+    cop_term arg;
+    (void)ctx;
+    if (cop_match_tuple(message, cop_a(recv), &pid, &ref, &number)) {
+        request_recv(s, pid, ref, number);
+    } else if (cop_match_tuple(message, cop_a(accept), &pid, &ref, &arg)) {
+        request_accept(s, pid, ref);
+    } else if (cop_match_tuple(message, cop_a(shutdown), &pid, &ref, &arg)) {
+        request_shutdown(s, ref, arg);
+    } else if (cop_match_tuple(message, cop_a(packet), &number)) {
+        s->tcp_opts.packet = (cop_packet)number;
         mode_changed(s);
-    } else if (cop_match_tuple(message, cop_as("$close"))) {
-        start_close(s);
-    } else if (cop_match_tuple(message, cop_a(shutdown), &pid, &ref)) {
-        s->opener = pid;
-        s->opened = ref;
-        s->shutdown.data = s;
-        int rc = s->connected ? uv_shutdown(&s->shutdown, (uv_stream_t *)&s->handle, on_shut_down)
-                              : UV_ENOTCONN;
-        if (rc < 0)
-            answer(s, pid, ref, error_term(ctx, cop__tcp_error(rc)));
-    } else if (cop_match_tuple(message, cop_a(owner), &pid, &ref, &fresh)) {
-        bool is_owner = pid.t.w == s->owner.t.w;
-        if (is_owner)
-            change_owner(s, fresh);
-        answer(s, pid, ref, is_owner ? cop_a(ok).t : error_term(ctx, "not_owner"));
     } else {
-        port_protocol(s, message);
+        cop__socket_message(s, message, &calls);
     }
 }
 

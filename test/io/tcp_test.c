@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "resolver.h"
+
 struct pair {
     cop_port listener, client, server;
 };
@@ -40,7 +42,7 @@ TEST(what_one_end_sends_the_other_receives, .real_time = true) {
     EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.server, cop_of(ctx, "back")), ":ok");
     EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.client, 0, 5000), "{:ok, \"back\"}");
     EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.client, 0, 5), "{:error, :timeout}");
-    EXPECT_TERM(ctx, cop_inet_peername(ctx, p.server), "{:ok, {\"127.0.0.1\", _}}");
+    EXPECT_TERM(ctx, cop_inet_peername(ctx, p.server), "{:ok, {{127, 0, 0, 1}, _}}");
 }
 
 TEST(active_once_and_count_deliver_messages, .real_time = true) {
@@ -135,7 +137,9 @@ TEST(another_process_becomes_the_owner, .real_time = true) {
     cop_inet_set_active(ctx, p.server, COP_TCP_ACTIVE);
     cop_gen_tcp_send(ctx, p.client, cop_of(ctx, "x"));
     ASSERT_RECEIVE(ctx, "{:got, {:tcp, _, \"x\"}}");
-    EXPECT_TERM(ctx, cop_gen_tcp_controlling_process(ctx, p.server, other), "{:error, :not_owner}");
+    EXPECT_TERM(ctx, cop_gen_tcp_controlling_process(ctx, p.server, other), ":ok");
+    EXPECT_TERM(ctx, cop_gen_tcp_controlling_process(ctx, p.server, cop_self(ctx)),
+                "{:error, :not_owner}");
 }
 
 TEST(the_port_protocol_of_messages, .real_time = true) {
@@ -260,4 +264,390 @@ static ssize_t read_after_close(cop_ctx *ctx, bool linger_reset) {
 TEST(linger_reset_closes_with_a_reset, .real_time = true) {
     EXPECT_INT(read_after_close(ctx, false), 0);
     EXPECT_INT(read_after_close(ctx, true), -ECONNRESET);
+}
+
+/* ---- names, time and addresses -------------------------------------------------------------------- */
+
+static const cop_tcp_opts passive = { .active = COP_TCP_PASSIVE };
+
+TEST(a_name_is_looked_up_and_its_addresses_tried_in_turn, .real_time = true) {
+    cop_port listener = listen_on(ctx, NULL);
+    int number = cop_inet_port(ctx, listener);
+    cop_tcp_result r = cop_gen_tcp_connect(ctx, "one.test", number, &passive, 5000);
+    EXPECT(r.ok);
+    /* many.test is 127.0.0.2, where nobody listens, and 127.0.0.1 */
+    r = cop_gen_tcp_connect(ctx, "many.test", number, &passive, 5000);
+    EXPECT(r.ok);
+    EXPECT_TERM(ctx, cop_inet_peername(ctx, r.port), "{:ok, {{127, 0, 0, 1}, _}}");
+    r = cop_gen_tcp_connect(ctx, "none.test", number, &passive, 5000);
+    EXPECT(!r.ok);
+    EXPECT_TERM(ctx, r.reason, ":nxdomain");
+    cop_gen_tcp_close(ctx, listener);
+    r = cop_gen_tcp_connect(ctx, "many.test", number, &passive, 5000);
+    EXPECT(!r.ok);
+    EXPECT_TERM(ctx, r.reason, ":econnrefused");
+}
+
+TEST(an_address_may_be_a_tuple_and_one_connects_from_another, .real_time = true) {
+    cop_port listener = listen_on(ctx, NULL);
+    cop_tcp_result r =
+        cop_gen_tcp_connect(ctx, cop_tuple(ctx, 127, 0, 0, 1), cop_inet_port(ctx, listener),
+                            &(cop_tcp_opts){ .active = COP_TCP_PASSIVE, .ip = "127.0.0.9" }, 5000);
+    EXPECT(r.ok);
+    EXPECT_TERM(ctx, cop_inet_sockname(ctx, r.port), "{:ok, {{127, 0, 0, 9}, _}}");
+    r = cop_gen_tcp_connect(ctx, cop_tuple(ctx, 127, 0), 1, NULL, 5000);
+    EXPECT(!r.ok);
+    EXPECT_TERM(ctx, r.reason, ":einval");
+    EXPECT_ERROR(ctx, ":badarg") { cop_gen_tcp_connect(ctx, "one.test", 70000, NULL, 5000); }
+}
+
+TEST(ipv6_works_alike, .real_time = true) {
+    cop_tcp_result l = cop_gen_tcp_listen(ctx, 0, &(cop_tcp_opts){ .ip = "::1" });
+    if (!l.ok)
+        test_skip("no IPv6 here");
+    cop_tcp_result r = cop_gen_tcp_connect(
+        ctx, "six.test", cop_inet_port(ctx, l.port),
+        &(cop_tcp_opts){ .active = COP_TCP_PASSIVE, .family = COP_INET6 }, 5000);
+    EXPECT(r.ok);
+    EXPECT_TERM(ctx, cop_inet_peername(ctx, r.port), "{:ok, {{0, 0, 0, 0, 0, 0, 0, 1}, _}}");
+}
+
+/* Nothing is left of it: no port, no link, no message, also of the end of the port. */
+static void expect_nothing_left(cop_ctx *ctx) {
+    EXPECT_TERM(ctx, cop_process_info(ctx, cop_self(ctx), cop_a(links)), "[]");
+    EXPECT_TERM(ctx, cop_process_info(ctx, cop_self(ctx), cop_a(monitors)), "[]");
+    EXPECT_TERM(ctx, test_flush(ctx), "[]");
+}
+
+TEST(the_time_covers_the_look_up_and_nothing_is_left, .real_time = true) {
+    cop_tcp_result l = cop_gen_tcp_listen(ctx, 0, NULL);
+    test_trap_exit(ctx);
+    cop_tcp_result r =
+        cop_gen_tcp_connect(ctx, "slow.test", cop_inet_port(ctx, l.port), &passive, 10);
+    EXPECT(!r.ok);
+    EXPECT_TERM(ctx, r.reason, ":timeout");
+    resolver_release();
+    /* The look-up ends after that; nobody comes to the listener. */
+    EXPECT_TERM(ctx, cop_inet_getaddr(ctx, "one.test", COP_INET, 0), "{:ok, _}");
+    r = cop_gen_tcp_accept(ctx, l.port, 20);
+    EXPECT(!r.ok);
+    EXPECT_TERM(ctx, r.reason, ":timeout");
+    cop_gen_tcp_close(ctx, l.port);
+    expect_nothing_left(ctx);
+}
+
+TEST(a_refused_connection_leaves_nothing_to_who_traps_exits, .real_time = true) {
+    test_trap_exit(ctx);
+    cop_port listener = listen_on(ctx, NULL);
+    int number = cop_inet_port(ctx, listener);
+    cop_gen_tcp_close(ctx, listener);
+    EXPECT(!cop_gen_tcp_connect(ctx, "127.0.0.1", number, NULL, 5000).ok);
+    expect_nothing_left(ctx);
+}
+
+static void connect_slowly(cop_ctx *ctx, cop_term arg) {
+    cop_gen_tcp_connect(ctx, "slow.test", 9, NULL, 0);
+}
+
+TEST(whoever_connects_may_end_meanwhile, .real_time = true) {
+    cop_pid pid = cop_spawn(ctx, connect_slowly, COP_NIL);
+    cop_process_exit(ctx, pid, cop_a(kill));
+    test_await_down(ctx, pid);
+    resolver_release();
+    EXPECT_TERM(ctx, cop_inet_getaddr(ctx, "one.test", COP_INET, 0), "{:ok, _}");
+}
+
+TEST(two_listeners_share_a_port, .real_time = true) {
+    cop_tcp_opts opts = { .reuseport = true };
+    cop_port one = listen_on(ctx, &opts);
+    cop_tcp_result two = cop_gen_tcp_listen(ctx, cop_inet_port(ctx, one), &opts);
+    EXPECT(two.ok);
+    EXPECT_INT(cop_inet_port(ctx, one), cop_inet_port(ctx, two.port));
+}
+
+/* ---- packets ------------------------------------------------------------------------------------------ */
+
+static void exchange(cop_ctx *ctx, cop_packet packet, int64_t largest) {
+    struct pair p = connect_pair(ctx, &(cop_tcp_opts){ .packet = packet });
+    cop_inet_set_packet(ctx, p.client, packet);
+    uint8_t *bytes;
+    cop_term data = cop_binary_new(ctx, (size_t)largest, &bytes);
+    memset(bytes, 'p', (size_t)largest);
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.client, cop_of(ctx, "ab")), ":ok");
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.client, data), ":ok");
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.client, cop_of(ctx, "")), ":ok");
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.server, 1, 5000), "{:error, :einval}");
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.server, 0, 5000), "{:ok, \"ab\"}");
+    cop_term whole = cop_gen_tcp_recv(ctx, p.server, 0, 5000), got;
+    EXPECT(cop_match_tuple(whole, cop_a(ok), &got) && cop_same(got, data));
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.server, 0, 5000), "{:ok, \"\"}");
+    cop_inet_set_active(ctx, p.client, COP_TCP_ACTIVE);
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.server, cop_of(ctx, "back")), ":ok");
+    ASSERT_RECEIVE(ctx, "{:tcp, _, \"back\"}");
+}
+
+TEST(packets_of_one_length_byte, .real_time = true) { exchange(ctx, COP_PACKET_1, 255); }
+TEST(packets_of_two_length_bytes, .real_time = true) { exchange(ctx, COP_PACKET_2, 65535); }
+TEST(packets_of_four_length_bytes, .real_time = true) { exchange(ctx, COP_PACKET_4, 300000); }
+
+TEST(a_packet_too_long_for_its_length_is_not_sent, .real_time = true) {
+    struct pair p = connect_pair(ctx, &(cop_tcp_opts){ .packet = COP_PACKET_1 });
+    static char data[256];
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.server, cop_binary(ctx, data, sizeof data)),
+                "{:error, :emsgsize}");
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.server, cop_of(ctx, "x")), ":ok");
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.client, 2, 5000), "{:ok, <<1, 120>>}");
+}
+
+/* observed: OTP 25, {packet, 2}, {packet_size, 100} and a length of 101 */
+TEST(a_packet_above_the_limit_ends_a_passive_connection, .real_time = true) {
+    struct pair p =
+        connect_pair(ctx, &(cop_tcp_opts){ .packet = COP_PACKET_2, .packet_size = 100 });
+    cop_gen_tcp_send(ctx, p.client, cop_binary(ctx, "\0\003abc\0\145abc", 10));
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.server, 0, 5000), "{:ok, \"abc\"}");
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.server, 0, 5000), "{:error, :emsgsize}");
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.server, 0, 5000), "{:error, :enotconn}");
+}
+
+TEST(a_packet_above_the_limit_ends_an_active_connection, .real_time = true) {
+    struct pair p = connect_pair(ctx, &(cop_tcp_opts){ .packet = COP_PACKET_4 });
+    cop_process_monitor(ctx, p.server);
+    cop_inet_set_active(ctx, p.server, COP_TCP_ACTIVE);
+    cop_gen_tcp_send(ctx, p.client, cop_binary(ctx, "\377\377\377\377", 4));
+    ASSERT_RECEIVE(ctx, "{:tcp_error, _, :emsgsize}");
+    ASSERT_RECEIVE(ctx, "{:tcp_closed, _}");
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :port, _, :normal}");
+}
+
+/* ---- large things and slow readers ------------------------------------------------------------------------ */
+
+static void send_large(cop_ctx *ctx, cop_term arg) {
+    cop_pid to;
+    cop_port port;
+    EXPECT(cop_match_tuple(arg, &to, &port));
+    static char piece[65536];
+    memset(piece, 'z', sizeof piece);
+    cop_term list = COP_NIL, binary = cop_binary(ctx, piece, sizeof piece);
+    for (int i = 0; i < 128; i++) /* 8 MiB, nested to the left */
+        list = cop_list(ctx, list, binary);
+    cop_send(ctx, to, cop_tuple(ctx, cop_a(sent), cop_gen_tcp_send(ctx, port, list)));
+    cop_term message;
+    cop_receive(ctx, COP_INFINITY, &message);
+}
+
+TEST(large_iodata_goes_out_whole, .real_time = true) {
+    struct pair p = connect_pair(ctx, NULL);
+    cop_spawn_link(ctx, send_large, cop_tuple(ctx, cop_self(ctx), p.client));
+    cop_term answer = cop_gen_tcp_recv(ctx, p.server, 8 << 20, 20000), data;
+    cop_bytes bytes;
+    EXPECT(cop_match_tuple(answer, cop_a(ok), &data) && cop_get_bytes(data, &bytes));
+    EXPECT_INT((int64_t)bytes.size, 8 << 20);
+    EXPECT(memchr(bytes.data, 'z', 1) != NULL && bytes.data[bytes.size - 1] == 'z');
+    ASSERT_RECEIVE(ctx, "{:sent, :ok}");
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.server, (64 << 20) + 1, 10), "{:error, :enomem}");
+}
+
+static int64_t info_of(cop_ctx *ctx, cop_port port, cop_atom key) {
+    cop_term value;
+    int64_t n;
+    EXPECT(cop_map_get(cop_inet_info(ctx, port), key.t, &value) && cop_get_i64(value, &n));
+    return n;
+}
+
+/* Nobody reads: the sender's port holds no more than the watermark and one send, the receiver's no
+   more than its buffer, and the sender is told when its time is over. */
+TEST(a_slow_reader_grows_no_memory, .real_time = true) {
+    struct pair p =
+        connect_pair(ctx, &(cop_tcp_opts){ .high_watermark = 100000, .send_timeout_ms = 50 });
+    static char chunk[10000];
+    cop_term data = cop_binary(ctx, chunk, sizeof chunk), answer;
+    int64_t sent = 0;
+    do
+        answer = cop_gen_tcp_send(ctx, p.server, data);
+    while (++sent < 10000 && cop_match(answer, cop_a(ok)));
+    EXPECT_TERM(ctx, answer, "{:error, :timeout}");
+    for (int i = 0; i < 5; i++) /* and it does not help to try again and again */
+        EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.server, data), "{:error, :timeout}");
+    int64_t output = info_of(ctx, p.server, cop_a(output));
+    int64_t input = info_of(ctx, p.client, cop_a(input));
+    test_note("%d chunks, output %d, input %d", (int)sent, (int)output, (int)input);
+    EXPECT(output <= 100000 + (int64_t)sizeof chunk);
+    EXPECT(input <= 2 * 65536);
+    for (int64_t i = 0; i < sent; i++) /* what was taken over is delivered */
+        EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.client, sizeof chunk, 5000), "{:ok, _}");
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.server, data), ":ok");
+}
+
+TEST(a_send_that_times_out_may_close, .real_time = true) {
+    struct pair p = connect_pair(
+        ctx,
+        &(cop_tcp_opts){ .send_timeout_ms = 10, .send_timeout_close = true, .linger_reset = true });
+    cop_process_monitor(ctx, p.server);
+    static char chunk[65536];
+    cop_term data = cop_binary(ctx, chunk, sizeof chunk), answer;
+    do
+        answer = cop_gen_tcp_send(ctx, p.server, data);
+    while (cop_match(answer, cop_a(ok)));
+    EXPECT_TERM(ctx, answer, "{:error, :timeout}");
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :port, _, :normal}");
+}
+
+/* Many send on one connection at once: packets stay whole though the kernel takes them in pieces. */
+enum { PACKETS = 40 };
+
+static void send_packets(cop_ctx *ctx, cop_term arg) {
+    cop_port port;
+    int letter;
+    EXPECT(cop_match_tuple(arg, &port, &letter));
+    char packet[20000];
+    memset(packet, letter, sizeof packet);
+    for (int i = 0; i < PACKETS; i++)
+        COP_SCOPE(ctx)
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, port, cop_binary(ctx, packet, sizeof packet)), ":ok");
+}
+
+TEST(packets_of_many_senders_stay_whole, .real_time = true, .timeout_s = 60) {
+    struct pair p = connect_pair(ctx, &(cop_tcp_opts){ .packet = COP_PACKET_4 });
+    cop_inet_set_packet(ctx, p.client, COP_PACKET_4);
+    for (int i = 0; i < 8; i++)
+        cop_spawn_link(ctx, send_packets, cop_tuple(ctx, p.client, 'a' + i));
+    for (int i = 0; i < 8 * PACKETS; i++)
+        COP_SCOPE(ctx) {
+            cop_term answer = cop_gen_tcp_recv(ctx, p.server, 0, 5000), data;
+            cop_bytes bytes;
+            EXPECT(cop_match_tuple(answer, cop_a(ok), &data) && cop_get_bytes(data, &bytes));
+            EXPECT_INT((int64_t)bytes.size, 20000);
+            EXPECT(memcmp(bytes.data, bytes.data + 1, bytes.size - 1) == 0);
+        }
+}
+
+/* ---- ends ------------------------------------------------------------------------------------------------ */
+
+/* observed: OTP 25 */
+TEST(one_direction_is_ended_and_the_other_goes_on, .real_time = true) {
+    struct pair p = connect_pair(ctx, &(cop_tcp_opts){ .no_exit_on_close = true });
+    cop_inet_set_active(ctx, p.server, COP_TCP_ACTIVE);
+    cop_gen_tcp_send(ctx, p.client, cop_of(ctx, "all"));
+    EXPECT_TERM(ctx, cop_gen_tcp_shutdown(ctx, p.client, cop_a(write)), ":ok");
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.client, cop_of(ctx, "more")), "{:error, :closed}");
+    ASSERT_RECEIVE(ctx, "{:tcp, _, \"all\"}");
+    ASSERT_RECEIVE(ctx, "{:tcp_closed, _}");
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.server, cop_of(ctx, "answer")), ":ok");
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.client, 6, 5000), "{:ok, \"answer\"}");
+    EXPECT_TERM(ctx, cop_gen_tcp_shutdown(ctx, p.client, cop_a(read_write)), ":ok");
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.client, 0, 5000), "{:error, :closed}");
+    EXPECT_TERM(ctx, cop_gen_tcp_shutdown(ctx, p.client, cop_a(both)), "{:error, :einval}");
+}
+
+TEST(a_passive_one_ends_when_it_has_heard_so, .real_time = true) {
+    struct pair p = connect_pair(ctx, NULL);
+    cop_gen_tcp_close(ctx, p.client);
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.server, 0, 5000), "{:error, :closed}");
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.server, 0, 5000), "{:error, :enotconn}");
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.server, cop_of(ctx, "x")), "{:error, :closed}");
+}
+
+TEST(a_closed_port_is_closed_to_its_owner_at_once, .real_time = true) {
+    struct pair p = connect_pair(ctx, NULL);
+    test_trap_exit(ctx);
+    cop_gen_tcp_close(ctx, p.client);
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.client, cop_of(ctx, "x")), "{:error, :closed}");
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.client, 0, 5000), "{:error, :closed}");
+    int number = cop_inet_port(ctx, p.listener);
+    cop_gen_tcp_close(ctx, p.listener);
+    EXPECT(cop_gen_tcp_listen(ctx, number, NULL).ok);
+    EXPECT_TERM(ctx, test_flush(ctx), "[]");
+}
+
+static void wait_in_accept(cop_ctx *ctx, cop_term arg) {
+    cop_pid to;
+    cop_port listener;
+    EXPECT(cop_match_tuple(arg, &to, &listener));
+    cop_send(ctx, to, cop_a(ready));
+    cop_tcp_result r = cop_gen_tcp_accept(ctx, listener, 0);
+    cop_send(ctx, to, cop_tuple(ctx, cop_a(accept), r.reason));
+}
+
+TEST(a_dead_acceptor_takes_no_connection, .real_time = true) {
+    cop_port listener = listen_on(ctx, NULL);
+    cop_pid other = cop_spawn(ctx, wait_in_accept, cop_tuple(ctx, cop_self(ctx), listener));
+    ASSERT_RECEIVE(ctx, ":ready");
+    EXPECT(!cop_gen_tcp_accept(ctx, listener, 5).ok);
+    cop_process_exit(ctx, other, cop_a(kill));
+    test_await_down(ctx, other);
+    EXPECT(!cop_gen_tcp_accept(ctx, listener, 5).ok);
+    cop_tcp_result r =
+        cop_gen_tcp_connect(ctx, "127.0.0.1", cop_inet_port(ctx, listener), &passive, 5000);
+    EXPECT(r.ok);
+    EXPECT(cop_gen_tcp_accept(ctx, listener, 5000).ok);
+}
+
+TEST(a_closed_listener_wakes_who_waits, .real_time = true) {
+    cop_port listener = listen_on(ctx, NULL);
+    cop_spawn(ctx, wait_in_accept, cop_tuple(ctx, cop_self(ctx), listener));
+    ASSERT_RECEIVE(ctx, ":ready");
+    cop_gen_tcp_close(ctx, listener);
+    ASSERT_RECEIVE(ctx, "{:accept, :closed}");
+    cop_tcp_result r = cop_gen_tcp_accept(ctx, listener, 5000);
+    EXPECT(!r.ok);
+    EXPECT_TERM(ctx, r.reason, ":closed");
+}
+
+/* What was delivered before and what comes after the change of owner is one stream. */
+TEST(a_new_owner_gets_all_in_order, .real_time = true) {
+    struct pair p = connect_pair(ctx, NULL);
+    cop_pid other = cop_spawn(ctx, take_over, cop_self(ctx).t);
+    cop_inet_set_active(ctx, p.server, COP_TCP_ACTIVE);
+    cop_gen_tcp_send(ctx, p.client, cop_of(ctx, "1"));
+    cop_term first = ASSERT_RECEIVE(ctx, "{:tcp, _, \"1\"}");
+    cop_send(ctx, cop_self(ctx), first); /* it waits in the mailbox */
+    EXPECT_TERM(ctx, cop_gen_tcp_controlling_process(ctx, p.server, other), ":ok");
+    cop_gen_tcp_send(ctx, p.client, cop_of(ctx, "2"));
+    EXPECT_TERM(ctx, cop_elem(ASSERT_RECEIVE(ctx, "{:got, _}"), 1), "{:tcp, _, \"1\"}");
+    EXPECT_TERM(ctx, cop_elem(ASSERT_RECEIVE(ctx, "{:got, _}"), 1), "{:tcp, _, \"2\"}");
+    EXPECT_TERM(ctx, cop_process_info(ctx, cop_self(ctx), cop_a(links)), "[_, _]");
+}
+
+/* ---- many -------------------------------------------------------------------------------------------------- */
+
+static void talk(cop_ctx *ctx, cop_term arg) {
+    cop_pid top;
+    int number;
+    EXPECT(cop_match_tuple(arg, &top, &number));
+    cop_tcp_result r = cop_gen_tcp_connect(ctx, "one.test", number, &passive, 20000);
+    EXPECT(r.ok);
+    cop_term message;
+    cop_send(ctx, top, cop_a(connected));
+    cop_receive(ctx, COP_INFINITY, &message); /* until all are connected */
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, r.port, cop_of(ctx, "ping")), ":ok");
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, r.port, 4, 20000), "{:ok, \"ping\"}");
+    cop_send(ctx, top, cop_a(done));
+}
+
+static void serve_one(cop_ctx *ctx, cop_term listener) {
+    cop_port l;
+    EXPECT(cop_get_port(listener, &l));
+    cop_tcp_result r = cop_gen_tcp_accept(ctx, l, 0);
+    EXPECT(r.ok);
+    cop_term answer = cop_gen_tcp_recv(ctx, r.port, 4, 20000), data, message;
+    EXPECT(cop_match_tuple(answer, cop_a(ok), &data));
+    cop_gen_tcp_send(ctx, r.port, data);
+    cop_receive(ctx, COP_INFINITY, &message);
+}
+
+TEST(three_hundred_connections_at_once, .real_time = true, .timeout_s = 60) {
+    enum { MANY = 300 };
+    cop_port listener = listen_on(ctx, NULL);
+    cop_term arg = cop_tuple(ctx, cop_self(ctx), cop_inet_port(ctx, listener));
+    cop_pid clients[MANY];
+    for (int i = 0; i < MANY; i++) {
+        cop_spawn_link(ctx, serve_one, listener.t);
+        clients[i] = cop_spawn_link(ctx, talk, arg);
+    }
+    for (int i = 0; i < MANY; i++)
+        ASSERT_RECEIVE_IN(ctx, ":connected", 20000);
+    for (int i = 0; i < MANY; i++)
+        cop_send(ctx, clients[i], cop_a(go));
+    for (int i = 0; i < MANY; i++)
+        ASSERT_RECEIVE_IN(ctx, ":done", 20000);
 }
