@@ -12,6 +12,7 @@
 #include <coppice/gen_tcp.h>
 #include <coppice/gen_udp.h>
 #include <coppice/inet.h>
+#include <coppice/io.h>
 #include <coppice/logger.h>
 #include <coppice/match.h>
 #include <coppice/match_spec.h>

@@ -181,8 +181,9 @@ typedef bool (*cop_wanted)(cop_term message, void *arg);
 bool cop_receive_match(cop_ctx *ctx, int64_t timeout_ms, cop_wanted wanted, void *arg,
                        cop_term *message);
 /*
- * Waits for the message that answers `ref`: {ref, x} or {[:alias | ref], x}, or {tag, ref, _, _, _}
- * for a monitor with that reference. Messages older than the reference are not even looked at.
+ * Waits for the message that answers `ref`: {ref, x} or {[:alias | ref], x}, {tag, ref, x} as I/O
+ * devices answer, or {tag, ref, _, _, _} for a monitor with that reference. Messages older than the
+ * reference are not even looked at.
  */
 bool cop_receive_ref(cop_ctx *ctx, int64_t timeout_ms, cop_ref ref, cop_term *message);
 /* Waits without taking messages; Elixir: Process.sleep/1. */

@@ -13,19 +13,19 @@ static bool put_code(struct cop__framer *out, uint64_t code, bool latin1) {
     return size > 0;
 }
 
-static enum cop__chardata put_leaf(struct cop__framer *out, cop_term leaf, bool latin1) {
+static enum cop__chardata put_leaf(struct cop__framer *out, cop_term leaf, enum cop__charset set) {
     cop_bytes bytes;
     uint64_t code;
     if (cop_get_u64(leaf, &code))
-        return put_code(out, code, latin1) ? COP__CHARDATA_OK : COP__CHARDATA_BAD;
+        return put_code(out, code, set == COP__LATIN1) ? COP__CHARDATA_OK : COP__CHARDATA_BAD;
     if (!cop_get_bytes(leaf, &bytes))
         return cop_is_integer(leaf) ? COP__CHARDATA_BAD : COP__CHARDATA_NO_TEXT;
-    if (latin1) {
+    if (set == COP__LATIN1) {
         for (size_t i = 0; i < bytes.size; i++)
             put_code(out, bytes.data[i], true);
         return COP__CHARDATA_OK;
     }
-    if (!cop__utf8_valid((const char *)bytes.data, bytes.size, NULL))
+    if (set == COP__UTF8 && !cop__utf8_valid((const char *)bytes.data, bytes.size, NULL))
         return COP__CHARDATA_BAD;
     cop__framer_put(out, (const char *)bytes.data, bytes.size);
     return COP__CHARDATA_OK;
@@ -44,7 +44,8 @@ static void push(struct rest *rest, cop_term t) {
     rest->terms[rest->count++] = t;
 }
 
-enum cop__chardata cop__chardata_utf8(struct cop__framer *out, cop_term data, bool latin1) {
+enum cop__chardata cop__chardata_utf8(struct cop__framer *out, cop_term data,
+                                      enum cop__charset set) {
     struct rest rest = { 0 };
     enum cop__chardata result = COP__CHARDATA_OK;
     cop_term head, tail;
@@ -55,12 +56,12 @@ enum cop__chardata cop__chardata_utf8(struct cop__framer *out, cop_term data, bo
             if (cop_is_cons(head))
                 push(&rest, tail);
             else if (!cop_is_nil(head))
-                result = put_leaf(out, head, latin1);
+                result = put_leaf(out, head, set);
             t = cop_is_cons(head) ? head : tail;
         }
         /* The end of a list; as a tail, or as the whole, a binary may stand here, but no number. */
         if (result == COP__CHARDATA_OK && !cop_is_nil(t))
-            result = cop_is_binary(t) ? put_leaf(out, t, latin1) : COP__CHARDATA_NO_TEXT;
+            result = cop_is_binary(t) ? put_leaf(out, t, set) : COP__CHARDATA_NO_TEXT;
     }
     cop__free(rest.terms);
     return result;

@@ -125,7 +125,7 @@ void cop__file_do(cop_ctx *ctx, struct cop__file_job *job) {
 char *cop__file_path(cop_term path) {
     struct cop__framer text = { 0 };
     char *name = NULL;
-    if (cop__chardata_utf8(&text, path, false) == COP__CHARDATA_OK) {
+    if (cop__chardata_utf8(&text, path, COP__UTF8_LENIENT) == COP__CHARDATA_OK) {
         size_t size = cop__framer_size(&text);
         const char *bytes = size > 0 ? cop__framer_data(&text) : "";
         if (size < PATH_MAX && memchr(bytes, 0, size) == NULL) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cop_run: a whole program in one call. The node, the logger, the signals that stop it, the main
+ * cop_run: a whole program in one call. The node, its standard I/O, the logger, the signals that stop it, the main
  * process; then the wait for its end, by a process that monitors it.
  */
 #include <coppice/gen_server.h>
+#include <coppice/io.h>
 #include <coppice/logger.h>
 #include <coppice/node.h>
 #include <coppice/os.h>
@@ -36,6 +37,7 @@ int cop_run(const cop_node_opts *opts, cop_entry entry) {
     int rc = cop_node_start(opts);
     if (rc < 0)
         return rc;
+    cop_io_start();
     if (opts == NULL || !opts->no_logger)
         cop_logger_start(NULL);
     main_entry = entry;

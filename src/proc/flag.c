@@ -266,7 +266,18 @@ cop_term cop_process_label(cop_ctx *ctx, cop_pid pid) {
     return cop_is_none(label) || label.w == cop_a(undefined).t.w ? cop_a(nil).t : label;
 }
 
-cop_pid cop_process_group_leader(cop_ctx *ctx) { return (cop_pid){ ctx->leader }; }
+cop_term cop__leader_of(const cop_ctx *p) {
+    if (!cop_is_none(p->leader))
+        return p->leader;
+    uint64_t leader = __atomic_load_n(&cop__node.leader, __ATOMIC_ACQUIRE);
+    return leader != 0 ? (cop_term){ leader } : p->pid;
+}
+
+void cop__node_set_leader(cop_pid leader) {
+    __atomic_store_n(&cop__node.leader, leader.t.w, __ATOMIC_RELEASE);
+}
+
+cop_pid cop_process_group_leader(cop_ctx *ctx) { return (cop_pid){ cop__leader_of(ctx) }; }
 cop_pid cop_process_parent(cop_ctx *ctx) { return (cop_pid){ ctx->parent }; }
 
 void cop_process_set_group_leader(cop_ctx *ctx, cop_pid pid, cop_pid leader) {

@@ -299,7 +299,7 @@ static cop_term item_status(cop_ctx *ctx, cop_ctx *p) {
 }
 
 static cop_term item_trap_exit(cop_ctx *ctx, cop_ctx *p) { return cop_bool(p->trap_exit).t; }
-static cop_term item_group_leader(cop_ctx *ctx, cop_ctx *p) { return p->leader; }
+static cop_term item_group_leader(cop_ctx *ctx, cop_ctx *p) { return cop__leader_of(p); }
 static cop_term item_reductions(cop_ctx *ctx, cop_ctx *p) { return cop_of(ctx, p->reductions); }
 
 static cop_term item_priority(cop_ctx *ctx, cop_ctx *p) {

@@ -248,7 +248,7 @@ static void log_limit(cop_ctx *p, size_t words, bool kill) {
         (cop__node.sim ? INT64_C(1700000000000000000) + cop__now_ns() : cop__clock_realtime_ns())
         / 1000;
     cop_term meta = cop_map(c, cop_a(error_logger), origin, cop_a(pid), p->pid, cop_a(gl),
-                            p->leader, cop_a(time), now);
+                            cop__leader_of(p), cop_a(time), now);
     cop_term event =
         cop_tuple(c, cop_a(log), cop_a(error), cop_tuple(c, cop_a(string), text), meta);
     cop__deliver(cop__worker_self(), cop__env_new(SIG_MESSAGE, logger, p->pid, event));

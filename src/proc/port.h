@@ -54,5 +54,7 @@ cop_port cop__port_self(cop_ctx *ctx);
    service must start with the first use. Host thread or process. */
 void cop__node_at_stop(void (*stop)(void *arg), void *arg);
 bool cop__node_is_simulated(void);
+/* The group leader of processes that have no other, from now on. */
+void cop__node_set_leader(cop_pid leader);
 
 #endif

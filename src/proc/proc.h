@@ -277,7 +277,7 @@ struct cop_ctx {
     cop_term *keep[2];
     uint32_t keep_count[2];
     cop_term dictionary; /* a map or COP_NONE */
-    cop_term leader;
+    cop_term leader;     /* COP_NONE: the node's, see cop__leader_of */
     cop_term parent;
     struct cop__reltab rels;
     struct cop__timer timer; /* of receive, sleep and the idle timeout */
@@ -387,6 +387,7 @@ struct cop__node {
     int64_t slice_ns;
     int64_t coarse_step_ns;
     size_t stack_size;
+    uint64_t leader; /* atomic: :user's pid, once it runs */
     int64_t sim_now_ns;
     uint32_t tick; /* futex of waiters for process count */
 };
@@ -557,6 +558,8 @@ void cop__names_init(void);
 void cop__names_free(void);
 void cop__name_forget(struct cop__slot *slot);
 cop_term cop__name_lookup(cop_term atom);
+/* Its group leader: what was set or inherited, else the node's :user, else itself. */
+cop_term cop__leader_of(const cop_ctx *p);
 void cop__owned_release(cop_ctx *p);
 void cop__scope_leave_with(struct cop__scope *scope, cop_term *keep);
 void cop__fault_init(void);

@@ -408,7 +408,7 @@ void cop_log(cop_ctx *ctx, cop_level level, cop_term event, cop_term metadata) {
     if (!cop_map_get(meta, cop_a(pid).t, &unused))
         meta = cop_map_put(ctx, meta, cop_a(pid).t, ctx->pid);
     if (!cop_map_get(meta, cop_a(gl).t, &unused))
-        meta = cop_map_put(ctx, meta, cop_a(gl).t, ctx->leader);
+        meta = cop_map_put(ctx, meta, cop_a(gl).t, cop__leader_of(ctx));
     if (!cop_map_get(meta, cop_a(time).t, &unused))
         meta = cop_map_put(ctx, meta, cop_a(time).t, cop_of(ctx, cop_system_time_ns(ctx) / 1000));
     cop__send(ctx, logger,

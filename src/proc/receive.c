@@ -48,13 +48,15 @@ struct wanted {
     uint64_t ref; /* not 0: the answer to this reference */
 };
 
-/* {ref, _}, {[:alias | ref], _} or {_, ref, _, _, _} of a monitor */
+/* {ref, _}, {[:alias | ref], _}, {_, ref, _} of an I/O device, or {_, ref, _, _, _} of a monitor */
 static bool answers(const struct cop__env *env, uint64_t ref) {
     cop_term t = env->term;
     const cop_term *e = cop__tuple_elems(t, 2);
     if (e != NULL)
         return e[0].w == ref || (cop_is_cons(e[0]) && cop_tail(e[0]).w == ref);
     e = cop__tuple_elems(t, 5);
+    if (e == NULL)
+        e = cop__tuple_elems(t, 3);
     return e != NULL && e[1].w == ref;
 }
 

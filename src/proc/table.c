@@ -112,8 +112,6 @@ cop_ctx *cop__proc_new(cop_ctx *parent, struct cop__worker *w, enum cop__proc_ki
     if (parent != NULL) {
         p->parent = parent->pid;
         p->leader = parent->leader;
-    } else {
-        p->leader = p->pid;
     }
     slot->proc = p;
     slot->name = 0;
