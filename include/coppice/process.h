@@ -260,9 +260,12 @@ typedef enum cop_class { COP_CLASS_EXIT, COP_CLASS_ERROR, COP_CLASS_THROW } cop_
 typedef struct cop_caught {
     cop_class class;
     cop_term reason;     /* as given to cop_exit, cop_error, cop_throw */
-    cop_term stacktrace; /* [] or [{module, function, arity, location}, ...] */
+    cop_term stacktrace; /* of an error: [{module, function, arity, location}, ...]; else [] */
     bool is_fault;
 } cop_caught;
+/* Where what was caught was raised, also for exits and throws, for which `stacktrace` is not made unasked.
+   To be called first in the COP_CATCH block. Elixir: __STACKTRACE__. */
+cop_term cop_stacktrace(cop_ctx *ctx);
 /* The exit reason that this would have been, uncaught. */
 cop_term cop_caught_reason(cop_ctx *ctx, const cop_caught *caught);
 /* Goes on with it, as if it had not been caught. */

@@ -162,8 +162,7 @@ void cop__report_error(cop_ctx *p, cop_term reason) {
 static _Noreturn void raise_class(cop_ctx *p, cop_class class, cop_term reason, uintptr_t pc,
                                   uintptr_t fp) {
     cop__enter(p);
-    if (class == COP_CLASS_ERROR)
-        note_frames(p, pc, fp);
+    note_frames(p, pc, fp);
     if (p->tries != NULL) {
         p->tries->caught = (cop_caught){ .class = class, .reason = reason, .stacktrace = COP_NIL };
         jump_to_try(p, class == COP_CLASS_ERROR ? TRY_TRACED : TRY_PLAIN);
@@ -173,9 +172,7 @@ static _Noreturn void raise_class(cop_ctx *p, cop_class class, cop_term reason, 
         jump_to_raised(p, &caught, class == COP_CLASS_ERROR ? TRY_TRACED : TRY_PLAIN);
     }
     if (class != COP_CLASS_EXIT) {
-        cop_term trace = class == COP_CLASS_ERROR
-                             ? cop__stacktrace(p, p->worker->fault_pcs, p->worker->fault_depth)
-                             : COP_NIL;
+        cop_term trace = cop__stacktrace(p, p->worker->fault_pcs, p->worker->fault_depth);
         if (class == COP_CLASS_THROW)
             reason = cop_tuple(p, cop_a(nocatch), reason);
         reason = cop_tuple(p, reason, trace);
@@ -185,8 +182,9 @@ static _Noreturn void raise_class(cop_ctx *p, cop_class class, cop_term reason, 
     exit_with(p, reason);
 }
 
-_Noreturn void cop__exit(cop_ctx *ctx, cop_term reason) {
-    raise_class(ctx, COP_CLASS_EXIT, reason, 0, 0);
+_Noreturn __attribute__((noinline)) void cop__exit(cop_ctx *ctx, cop_term reason) {
+    raise_class(ctx, COP_CLASS_EXIT, reason, (uintptr_t)__builtin_return_address(0),
+                *(uintptr_t *)__builtin_frame_address(0));
 }
 
 _Noreturn __attribute__((noinline)) void cop__error(cop_ctx *ctx, cop_term reason) {
@@ -194,8 +192,9 @@ _Noreturn __attribute__((noinline)) void cop__error(cop_ctx *ctx, cop_term reaso
                 *(uintptr_t *)__builtin_frame_address(0));
 }
 
-_Noreturn void cop__throw(cop_ctx *ctx, cop_term value) {
-    raise_class(ctx, COP_CLASS_THROW, value, 0, 0);
+_Noreturn __attribute__((noinline)) void cop__throw(cop_ctx *ctx, cop_term value) {
+    raise_class(ctx, COP_CLASS_THROW, value, (uintptr_t)__builtin_return_address(0),
+                *(uintptr_t *)__builtin_frame_address(0));
 }
 
 _Noreturn __attribute__((noinline)) void cop_raise(cop_ctx *ctx, const char *exception,
@@ -254,6 +253,13 @@ cop_term cop__call_raised(cop_ctx *p, bool is_fault) {
     return reason;
 }
 
+cop_term cop_stacktrace(cop_ctx *ctx) {
+    cop__enter(ctx);
+    cop_term trace = cop__stacktrace(ctx, ctx->worker->fault_pcs, ctx->worker->fault_depth);
+    cop__leave(ctx);
+    return trace;
+}
+
 cop_term cop_caught_reason(cop_ctx *ctx, const cop_caught *caught) {
     switch (caught->class) {
     case COP_CLASS_EXIT:
@@ -268,6 +274,7 @@ cop_term cop_caught_reason(cop_ctx *ctx, const cop_caught *caught) {
 
 _Noreturn void cop_rethrow(cop_ctx *ctx, const cop_caught *caught) {
     cop__enter(ctx);
+    ctx->worker->fault_depth = 0; /* what is noted there may be of another raise by now */
     if (ctx->tries != NULL) {
         ctx->tries->caught = *caught;
         jump_to_try(ctx, TRY_PLAIN);

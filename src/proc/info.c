@@ -143,6 +143,8 @@ static cop_term item_garbage_collection_info(cop_ctx *ctx, cop_ctx *p) {
     size_t mbuf = 0, shared = cop__heap_shared_bytes(h) / 8, young = heap_words(p) - h->old_words;
     for (const struct cop__fragment *f = h->fragments; f != NULL; f = f->next)
         mbuf += f->words;
+    /* In the lent region, or in a block behind it. */
+    size_t used = h->hp >= h->lent && h->hp <= h->lent_end ? (size_t)(h->hp - h->lent) : young;
     cop_term vheap = item_min_bin_vheap_size(ctx, p);
     return cop_list(ctx, pair(ctx, "old_heap_block_size", cop_of(ctx, h->old_words)),
                     pair(ctx, "heap_block_size", cop_of(ctx, young)),
@@ -150,7 +152,7 @@ static cop_term item_garbage_collection_info(cop_ctx *ctx, cop_ctx *p) {
                     pair(ctx, "recent_size", cop_of(ctx, h->young_words)),
                     pair(ctx, "stack_size", item_stack_size(ctx, p)),
                     pair(ctx, "old_heap_size", cop_of(ctx, h->old_live)),
-                    pair(ctx, "heap_size", cop_of(ctx, (uint64_t)(h->hp - h->lent))),
+                    pair(ctx, "heap_size", cop_of(ctx, (uint64_t)used)),
                     pair(ctx, "bin_vheap_size", cop_of(ctx, (uint64_t)shared)),
                     pair(ctx, "bin_vheap_block_size", vheap),
                     pair(ctx, "bin_old_vheap_size", cop_of(ctx, 0)),
@@ -253,7 +255,9 @@ static cop_term item_current_location(cop_ctx *ctx, cop_ctx *p) {
             return cop_head(trace);
     }
     cop_term f = hibernates(p) ? cop_tuple(ctx, cop_a(erlang), cop_a(hibernate), 3)
-                               : item_initial_call(ctx, p);
+                 : p->life == LIFE_CALLBACK && p->kind == KIND_PROCESS
+                     ? function_term(ctx, p->does.callbacks->name)
+                     : item_initial_call(ctx, p);
     return cop_tuple(ctx, cop_elem(f, 0), cop_elem(f, 1), cop_elem(f, 2), COP_NIL);
 }
 

@@ -230,19 +230,17 @@ static void log_limit(cop_ctx *p, size_t words, bool kill) {
         return;
     struct cop__scratch scratch;
     cop_ctx *c = cop__scratch_open(&scratch);
-    cop_term text =
-        cop_format(c,
-                   "Process:          #PID<0.%llu.%llu>\n"
-                   "     Context:          maximum heap size reached\n"
-                   "     Max Heap Size:    %zu\n"
-                   "     Total Heap Size:  %zu\n"
-                   "     Kill:             %s\n"
-                   "     Error Logger:     true\n"
-                   "     Message Queue Len: %u\n"
-                   "     GC Info:          minor_gcs %u, old %u words",
-                   (unsigned long long)cop__pid_slot(p->pid),
-                   (unsigned long long)cop__pid_serial(p->pid), p->extra->max_heap_words, words,
-                   kill ? "true" : "false", p->queue_len, p->heap.since_full, p->heap.old_words);
+    cop_term args = cop_list(c, p->pid, (uint64_t)p->extra->max_heap_words, (uint64_t)words,
+                             cop_bool(kill), cop_bool(true), p->queue_len,
+                             cop__info_answer(c, p, cop_a(garbage_collection_info).t));
+    cop_term text = cop_charlist(c, "     Process:            ~p ~n"
+                                    "     Context:            maximum heap size reached~n"
+                                    "     Max Heap Size:      ~p~n"
+                                    "     Total Heap Size:    ~p~n"
+                                    "     Kill:               ~p~n"
+                                    "     Error Logger:       ~p~n"
+                                    "     Message Queue Len:  ~p~n"
+                                    "     GC Info:            ~p~n");
     cop_term origin = cop_map(c, cop_a(tag), cop_a(error), cop_a(emulator), cop_bool(true));
     int64_t now =
         (cop__node.sim ? INT64_C(1700000000000000000) + cop__now_ns() : cop__clock_realtime_ns())
@@ -250,7 +248,7 @@ static void log_limit(cop_ctx *p, size_t words, bool kill) {
     cop_term meta = cop_map(c, cop_a(error_logger), origin, cop_a(pid), p->pid, cop_a(gl),
                             cop__leader_of(p), cop_a(time), now);
     cop_term event =
-        cop_tuple(c, cop_a(log), cop_a(error), cop_tuple(c, cop_a(string), text), meta);
+        cop_tuple(c, cop_a(log), cop_a(error), cop_tuple(c, cop_a(format), text, args), meta);
     cop__deliver(cop__worker_self(), cop__env_new(SIG_MESSAGE, logger, p->pid, event));
     cop__scratch_close(&scratch);
 }
