@@ -41,7 +41,7 @@ static void *user_state(struct server *s) { return s + 1; }
 static void on_message(cop_ctx *ctx, void *state, cop_term message);
 static void on_timeout(cop_ctx *ctx, void *state);
 static void on_raised(cop_ctx *ctx, void *state, const cop_caught *caught);
-static const cop_callbacks callbacks = { "gen_server", on_message, on_timeout, on_raised };
+static const cop_callbacks callbacks = { "gen_server:loop/7", on_message, on_timeout, on_raised };
 
 /* ---- makers -------------------------------------------------------------------------------------- */
 
@@ -430,17 +430,16 @@ static cop_init run_init(cop_ctx *ctx, struct server *s, cop_atom name, cop_term
     cop_init init = cop_init_ok();
     COP_TRY(ctx) { init = s->module->init(ctx, user_state(s), arg); }
     COP_CATCH(caught) {
-        cop_term reason = cop_caught_reason(ctx, caught);
-        if (caught->class == COP_CLASS_THROW)
-            reason = cop_tuple(ctx, cop_a(bad_return_value), caught->reason);
-        cop_proc_lib_crash_report(ctx, caught);
-        /* fail exits by cop_exit; proc_lib must not report it a second time. */
+        cop_caught why = *caught;
+        if (why.class == COP_CLASS_THROW) { /* in C no return value can be thrown */
+            why.class = COP_CLASS_EXIT;
+            why.reason = cop_tuple(ctx, cop_a(bad_return_value), why.reason);
+        }
         if (!cop_match(name.t, cop_a(nil)))
             cop_process_unregister(ctx, name);
-        cop_send(ctx, cop_process_parent(ctx),
-                 cop_tuple(ctx, cop_a(nack), cop_self(ctx), cop_tuple(ctx, cop_a(error), reason)));
-        cop_process_put(ctx, cop_as("$reported").t, cop_bool(true).t);
-        cop__exit(ctx, reason);
+        cop_term reason = cop_caught_reason(ctx, &why);
+        cop_proc_lib_init_fail_to(ctx, cop_process_parent(ctx),
+                                  cop_tuple(ctx, cop_a(error), reason), &why);
     }
     return init;
 }

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * proc_lib: starting a process and waiting until it is ready; where it came from; crash reports.
+ * proc_lib: starting a process and waiting until it is ready; where it came from; stopping it.
  *
  * The starter spawns with a monitor and waits for one of three: {:ack, pid, ret}, {:nack, pid, ret}
  * (then also for the end of the process, so that nothing is left of it), or its down message. What a
  * failed start leaves in a trapping starter's queue ({:EXIT, pid, _}) is taken out.
  *
- * The new process gets a tuple {entry, parent, ancestors, initial_call, arg}; the entry travels as an
- * integer. Its dictionary gets $ancestors and $initial_call before the entry runs, and what the entry
- * raises is reported before the process ends with it.
+ * The new process gets a tuple {entry, ancestors, initial_call, arg}; the entry travels as an integer.
+ * Its dictionary gets $ancestors and $initial_call before the entry runs, and what the entry raises is
+ * reported (crash_report.c) before the process ends with it. A function by name, or a fun, is the
+ * argument of an entry of ours.
+ *
+ * Threads: the processes' own.
  */
+#include <coppice/module.h>
 #include <coppice/proc_lib.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "sys.h"
 
 bool cop_reason_is_normal(cop_term reason) {
     cop_term any;
@@ -22,6 +29,8 @@ bool cop_reason_is_normal(cop_term reason) {
 /* ---- results as terms ------------------------------------------------------------------------------ */
 
 cop_term cop_started_to_term(cop_ctx *ctx, cop_started s) {
+    if (s.is == COP_OTHER)
+        return s.reason;
     if (s.is == COP_IGNORE)
         return cop_a(ignore).t;
     if (s.is == COP_ERROR)
@@ -36,49 +45,55 @@ bool cop_started_from_term(cop_term t, cop_started *out) {
     if (cop_match_tuple(t, cop_a(ok), &out->pid)
         || cop_match_tuple(t, cop_a(ok), &out->pid, &out->info))
         return true;
-    if (cop_match(t, cop_a(ignore))) {
-        out->is = COP_IGNORE;
+    *out = (cop_started){ .is = COP_IGNORE };
+    if (cop_match(t, cop_a(ignore)))
         return true;
-    }
     out->is = COP_ERROR;
-    return cop_match_tuple(t, cop_a(error), &out->reason);
+    if (cop_match_tuple(t, cop_a(error), &out->reason))
+        return true;
+    *out = (cop_started){ .is = COP_OTHER, .reason = t };
+    return false;
+}
+
+static cop_started started_of(cop_term ret) {
+    cop_started started;
+    cop_started_from_term(ret, &started);
+    return started;
 }
 
 /* ---- in the new process -------------------------------------------------------------------------------- */
 
-static void report(cop_ctx *ctx, const char *class, cop_term reason, cop_term trace);
-
-static const char *class_name(cop_class class) {
-    return class == COP_CLASS_EXIT ? "exit" : class == COP_CLASS_ERROR ? "error" : "throw";
-}
-
-void cop_proc_lib_crash_report(cop_ctx *ctx, const cop_caught *caught) {
-    if (caught->class == COP_CLASS_EXIT && cop_reason_is_normal(caught->reason))
-        return;
-    report(ctx, class_name(caught->class), caught->reason, caught->stacktrace);
-}
-
-/* A name is better than a pid: it is what people know. */
-static cop_term name_or_self(cop_ctx *ctx) {
-    cop_term name = cop_process_info(ctx, cop_self(ctx), cop_a(registered_name));
-    return cop_is_atom(name) ? name : cop_self(ctx).t;
+/* Runs the entry; a crash of it is reported. */
+static void run_entry(cop_ctx *ctx, cop_entry entry, cop_term arg) {
+    COP_TRY(ctx) { entry(ctx, arg); }
+    COP_CATCH(caught) {
+        cop_caught crash = *caught;
+        if (caught->class != COP_CLASS_ERROR && cop_is_nil(caught->stacktrace))
+            crash.stacktrace = cop_stacktrace(ctx);
+        cop_proc_lib_crash_report(ctx, &crash);
+        cop_exit(ctx, cop_caught_reason(ctx, &crash));
+    }
 }
 
 static void run(cop_ctx *ctx, cop_term packed) {
     uint64_t entry;
-    cop_term parent, ancestors, initial_call, arg;
-    if (!cop_match_tuple(packed, &entry, &parent, &ancestors, &initial_call, &arg))
+    cop_term ancestors, initial_call, arg;
+    if (!cop_match_tuple(packed, &entry, &ancestors, &initial_call, &arg))
         cop_error(ctx, cop_a(badarg));
     cop_process_put(ctx, cop_as("$ancestors").t, ancestors);
     cop_process_put(ctx, cop_as("$initial_call").t, initial_call);
-    COP_TRY(ctx) { ((cop_entry)(uintptr_t)entry)(ctx, arg); }
-    COP_CATCH(caught) {
-        /* A behaviour that has reported already says so in the dictionary. */
-        if (cop_is_none(cop_process_get(ctx, cop_as("$reported").t)))
-            cop_proc_lib_crash_report(ctx, caught);
-        cop_exit(ctx, cop_caught_reason(ctx, caught));
-    }
+    run_entry(ctx, (cop_entry)(uintptr_t)entry, arg);
 }
+
+/* Entries of ours: a function by name, {module, function, args}, and a fun. */
+static void run_mfa(cop_ctx *ctx, cop_term mfa) {
+    cop_atom module, function;
+    cop_term args;
+    if (cop_match_tuple(mfa, &module, &function, &args))
+        cop_apply(ctx, module, function, args);
+}
+
+static void run_fun(cop_ctx *ctx, cop_term fun) { cop_fun_call_n(ctx, fun, 0, NULL); }
 
 cop_pid cop_proc_lib_parent(cop_ctx *ctx) {
     cop_term ancestors = cop_process_get(ctx, cop_as("$ancestors").t), rest;
@@ -94,9 +109,18 @@ cop_pid cop_proc_lib_parent(cop_ctx *ctx) {
     return parent;
 }
 
+void cop_proc_lib_init_ack_to(cop_ctx *ctx, cop_pid parent, cop_term ret) {
+    cop_send(ctx, parent, cop_tuple(ctx, cop_a(ack), cop_self(ctx), ret));
+}
+
 void cop_proc_lib_init_ack(cop_ctx *ctx, cop_started started) {
-    cop_send(ctx, cop_process_parent(ctx),
-             cop_tuple(ctx, cop_a(ack), cop_self(ctx), cop_started_to_term(ctx, started)));
+    cop_proc_lib_init_ack_to(ctx, cop_process_parent(ctx), cop_started_to_term(ctx, started));
+}
+
+_Noreturn void cop_proc_lib_init_fail_to(cop_ctx *ctx, cop_pid parent, cop_term ret,
+                                         const cop_caught *exception) {
+    cop_send(ctx, parent, cop_tuple(ctx, cop_a(nack), cop_self(ctx), ret));
+    cop_rethrow(ctx, exception);
 }
 
 _Noreturn void cop_proc_lib_init_fail(cop_ctx *ctx, cop_started started, cop_term exit_reason) {
@@ -105,45 +129,106 @@ _Noreturn void cop_proc_lib_init_fail(cop_ctx *ctx, cop_started started, cop_ter
     cop__exit(ctx, exit_reason);
 }
 
+static void wake_up(cop_ctx *ctx, cop_term packed) {
+    uint64_t entry;
+    cop_term arg;
+    if (cop_match_tuple(packed, &entry, &arg))
+        run_entry(ctx, (cop_entry)(uintptr_t)entry, arg);
+}
+
+_Noreturn void cop_proc_lib_hibernate(cop_ctx *ctx, cop_entry entry, cop_term arg) {
+    cop_process_hibernate(
+        ctx, wake_up,
+        cop_tuple(ctx, (uint64_t)(uintptr_t)entry, cop_is_none(arg) ? cop_a(undefined).t : arg));
+}
+
+/* In OTP no clause takes what is no list. */
+static void must_be_list(cop_ctx *ctx, cop_term args) {
+    if (cop_list_length(args) < 0)
+        cop_error(ctx, cop_a(function_clause));
+}
+
+_Noreturn void cop_proc_lib_hibernate_mfa(cop_ctx *ctx, cop_atom module, cop_atom function,
+                                          cop_term args) {
+    must_be_list(ctx, args);
+    cop_proc_lib_hibernate(ctx, run_mfa, cop_tuple(ctx, module, function, args));
+}
+
 /* ---- in the starter ---------------------------------------------------------------------------------------- */
 
-static cop_spawned spawn(cop_ctx *ctx, cop_entry entry, cop_term arg, const cop_start_opts *opts,
-                         bool link, bool monitor) {
-    static const cop_start_opts defaults;
-    if (opts == NULL)
-        opts = &defaults;
+/* A name is better than a pid: it is what people know. */
+static cop_term name_or_self(cop_ctx *ctx) {
+    cop_term name = cop_process_info(ctx, cop_self(ctx), cop_a(registered_name));
+    return cop_is_atom(name) ? name : cop_self(ctx).t;
+}
+
+/* Of the text in the options, else of the entry's name in the source. In the place of the function stands
+   the module of a supervisor: {:supervisor, Module, 1}. */
+static cop_term initial_call_of(cop_ctx *ctx, const char *given, const char *entry) {
+    char module[256], function[256];
+    int arity;
+    if (given == NULL)
+        return cop_tuple(ctx, cop_a(c), cop_atom_new(entry), 2);
+    if (sscanf(given, "%255[^:]:%255[^/]/%d", module, function, &arity) == 3)
+        return cop_tuple(ctx, sys_module_atom(module), sys_module_atom(function), arity);
+    return cop_tuple(ctx, sys_module_atom(given), cop_a(init), 1);
+}
+
+static cop_spawned spawn(cop_ctx *ctx, cop_entry entry, cop_term arg, cop_term initial_call,
+                         const cop_spawn_opts *opts) {
     cop_term ancestors = cop_process_get(ctx, cop_as("$ancestors").t);
-    ancestors = cop_list_tail(ctx, name_or_self(ctx), cop_is_none(ancestors) ? COP_NIL : ancestors);
-    const char *name = opts->initial_call != NULL ? opts->initial_call : "entry";
-    cop_atom module = cop_as("Elixir.entry");
-    char full[256] = "Elixir.";
-    if (strlen(name) < sizeof full - 8 && name[0] >= 'A' && name[0] <= 'Z') {
-        strcat(full, name);
-        module = cop_atom_new(full);
-    } else {
-        module = cop_atom_new(name);
-    }
-    cop_term initial = cop_tuple(ctx, module, cop_a(init), 1);
-    cop_term packed = cop_tuple(ctx, (uint64_t)(uintptr_t)entry, cop_self(ctx), ancestors, initial,
+    ancestors = cop_list_tail(ctx, name_or_self(ctx), cop_is_list(ancestors) ? ancestors : COP_NIL);
+    cop_term packed = cop_tuple(ctx, (uint64_t)(uintptr_t)entry, ancestors, initial_call,
                                 cop_is_none(arg) ? cop_a(undefined).t : arg);
-    cop_spawn_opts o = { .name_hint = opts->initial_call };
-    if (opts->spawn != NULL) {
-        o = *opts->spawn;
-        if (o.monitor || o.monitor_alias != COP_ALIAS_NONE || !cop_is_none(o.monitor_tag))
-            cop_error(ctx, cop_a(badarg));
-    }
-    o.link = o.link || link;
-    o.monitor = monitor;
+    cop_spawn_opts o = *opts;
+    o.name_hint = entry == run_fun ? "proc_lib:init_p/3" : "proc_lib:init_p/5";
     return cop_process_spawn(ctx, run, packed, &o);
 }
 
-cop_pid cop_proc_lib_spawn(cop_ctx *ctx, cop_entry entry, cop_term arg) {
-    return spawn(ctx, entry, arg, NULL, false, false).pid;
+static cop_spawned spawn_opt(cop_ctx *ctx, cop_entry entry, cop_term arg, cop_term initial_call,
+                             const cop_spawn_opts *opts, bool link) {
+    cop_spawn_opts o = { 0 };
+    if (opts != NULL)
+        o = *opts;
+    o.link = o.link || link;
+    return spawn(ctx, entry, arg, initial_call, &o);
 }
 
-cop_pid cop_proc_lib_spawn_link(cop_ctx *ctx, cop_entry entry, cop_term arg) {
-    return spawn(ctx, entry, arg, NULL, true, false).pid;
+cop_spawned cop__proc_lib_spawn(cop_ctx *ctx, cop_entry entry, cop_term arg, bool link,
+                                const char *name, const cop_spawn_opts *opts) {
+    return spawn_opt(ctx, entry, arg, initial_call_of(ctx, NULL, name), opts, link);
 }
+
+static cop_term mfa_arity(cop_ctx *ctx, cop_atom module, cop_atom function, cop_term args) {
+    must_be_list(ctx, args);
+    return cop_tuple(ctx, module, function, cop_list_length(args));
+}
+
+cop_spawned cop_proc_lib_spawn_mfa(cop_ctx *ctx, cop_atom module, cop_atom function, cop_term args,
+                                   const cop_spawn_opts *opts) {
+    cop_term initial_call = mfa_arity(ctx, module, function, args);
+    return spawn_opt(ctx, run_mfa, cop_tuple(ctx, module, function, args), initial_call, opts,
+                     false);
+}
+
+/* A C function has no module; how its fun prints is the name it has. */
+static cop_term fun_call(cop_ctx *ctx, cop_term fun) {
+    cop_atom module, function;
+    size_t arity;
+    char text[200];
+    if (cop_get_fun_export(fun, &module, &function, &arity))
+        return cop_tuple(ctx, module, function, (uint64_t)arity);
+    cop_inspect_to(text, sizeof text, fun, NULL);
+    return cop_tuple(ctx, cop_a(c), cop_atom_new(text), cop_fun_arity(fun));
+}
+
+cop_spawned cop_proc_lib_spawn_fun(cop_ctx *ctx, cop_term fun, const cop_spawn_opts *opts) {
+    if (cop_fun_arity(fun) < 0)
+        cop_error(ctx, cop_a(function_clause));
+    return spawn_opt(ctx, run_fun, fun, fun_call(ctx, fun), opts, false);
+}
+
+/* ---- waiting for the start ------------------------------------------------------------------------------------ */
 
 struct waited {
     cop_pid pid;
@@ -168,38 +253,37 @@ static void flush_exit(cop_ctx *ctx, cop_pid pid) {
     cop_receive_match(ctx, 0, is_exit_of, &pid, &message);
 }
 
-static void wait_for_end(cop_ctx *ctx, cop_ref ref) {
+/* Until the process is gone. With start_monitor its down message stays, or comes again. */
+static void wait_for_end(cop_ctx *ctx, cop_ref ref, bool monitor) {
     cop_term down;
     cop_receive_ref(ctx, COP_INFINITY, ref, &down);
+    if (monitor)
+        cop_send(ctx, cop_self(ctx), down);
 }
 
 static cop_started wait_for_start(cop_ctx *ctx, cop_spawned child, int64_t timeout_ms,
                                   bool monitor) {
     struct waited waited = { child.pid, child.ref };
-    cop_started result = { .is = COP_ERROR };
+    cop_started result;
     cop_term message, ret, reason = COP_NONE, any;
     if (!cop_receive_match(ctx, timeout_ms, is_start_message, &waited, &message)) {
         cop_process_unlink(ctx, child.pid);
         cop_process_exit(ctx, child.pid, cop_a(kill).t);
-        if (!monitor)
-            wait_for_end(ctx, child.ref);
+        wait_for_end(ctx, child.ref, monitor);
         flush_exit(ctx, child.pid);
-        result.reason = cop_a(timeout).t;
+        result = cop_started_error(cop_a(timeout).t);
     } else if (cop_match_tuple(message, cop_a(ack), child.pid, &ret)) {
         if (!monitor)
             cop_process_demonitor(ctx, child.ref, COP_DEMONITOR_FLUSH);
-        if (!cop_started_from_term(ret, &result))
-            result = cop_started_error(ret);
+        result = started_of(ret);
     } else if (cop_match_tuple(message, cop_a(nack), child.pid, &ret)) {
-        if (!monitor)
-            wait_for_end(ctx, child.ref);
+        wait_for_end(ctx, child.ref, monitor);
         flush_exit(ctx, child.pid);
-        if (!cop_started_from_term(ret, &result))
-            result = cop_started_error(ret);
+        result = started_of(ret);
     } else {
         cop_match_tuple(message, cop_as("DOWN"), child.ref, &any, &any, &reason);
         flush_exit(ctx, child.pid);
-        result.reason = reason;
+        result = cop_started_error(reason);
         if (monitor) /* the caller is to see it too */
             cop_send(ctx, cop_self(ctx), message);
     }
@@ -208,96 +292,132 @@ static cop_started wait_for_start(cop_ctx *ctx, cop_spawned child, int64_t timeo
     return result;
 }
 
-static cop_started start(cop_ctx *ctx, cop_entry entry, cop_term arg, const cop_start_opts *opts,
-                         bool link, bool monitor) {
-    cop_spawned child = spawn(ctx, entry, arg, opts, link, true);
-    int64_t timeout = opts == NULL || opts->timeout_ms == 0 ? COP_INFINITY : opts->timeout_ms;
-    return wait_for_start(ctx, child, timeout == COP_ZERO ? 0 : timeout, monitor);
+static cop_started start(cop_ctx *ctx, cop_entry entry, cop_term arg, cop_term initial_call,
+                         const cop_start_opts *opts, enum cop__start_kind kind) {
+    cop_spawn_opts o = { 0 };
+    int64_t timeout = COP_INFINITY;
+    if (opts != NULL && opts->timeout_ms != 0)
+        timeout = opts->timeout_ms == COP_ZERO ? 0 : opts->timeout_ms;
+    if (opts != NULL && opts->spawn != NULL) {
+        o = *opts->spawn;
+        if (o.monitor || o.monitor_alias != COP_ALIAS_NONE || !cop_is_none(o.monitor_tag))
+            cop_error(ctx, cop_a(badarg));
+    }
+    o.link = o.link || kind == COP__START_LINK;
+    o.monitor = true;
+    return wait_for_start(ctx, spawn(ctx, entry, arg, initial_call, &o), timeout,
+                          kind == COP__START_MONITOR);
 }
 
-cop_started cop_proc_lib_start(cop_ctx *ctx, cop_entry entry, cop_term arg,
-                               const cop_start_opts *opts) {
-    return start(ctx, entry, arg, opts, false, false);
+cop_started cop__proc_lib_start(cop_ctx *ctx, cop_entry entry, cop_term arg,
+                                enum cop__start_kind kind, const char *name,
+                                const cop_start_opts *opts) {
+    const char *given = opts != NULL ? opts->initial_call : NULL;
+    return start(ctx, entry, arg, initial_call_of(ctx, given, name), opts, kind);
 }
 
-cop_started cop_proc_lib_start_link(cop_ctx *ctx, cop_entry entry, cop_term arg,
-                                    const cop_start_opts *opts) {
-    return start(ctx, entry, arg, opts, true, false);
+static cop_started start_mfa(cop_ctx *ctx, cop_atom module, cop_atom function, cop_term args,
+                             const cop_start_opts *opts, enum cop__start_kind kind) {
+    cop_term initial_call = mfa_arity(ctx, module, function, args);
+    return start(ctx, run_mfa, cop_tuple(ctx, module, function, args), initial_call, opts, kind);
 }
 
-cop_started cop_proc_lib_start_monitor(cop_ctx *ctx, cop_entry entry, cop_term arg,
-                                       const cop_start_opts *opts) {
-    return start(ctx, entry, arg, opts, false, true);
+cop_started cop_proc_lib_start_mfa(cop_ctx *ctx, cop_atom module, cop_atom function, cop_term args,
+                                   const cop_start_opts *opts) {
+    return start_mfa(ctx, module, function, args, opts, COP__START);
+}
+
+cop_started cop_proc_lib_start_link_mfa(cop_ctx *ctx, cop_atom module, cop_atom function,
+                                        cop_term args, const cop_start_opts *opts) {
+    return start_mfa(ctx, module, function, args, opts, COP__START_LINK);
+}
+
+cop_started cop_proc_lib_start_monitor_mfa(cop_ctx *ctx, cop_atom module, cop_atom function,
+                                           cop_term args, const cop_start_opts *opts) {
+    return start_mfa(ctx, module, function, args, opts, COP__START_MONITOR);
 }
 
 /* ---- stopping --------------------------------------------------------------------------------------------------- */
 
+/* {reason, {:sys, :terminate, [process, wanted, timeout]}}: it ended before it took the request. */
+static cop_term not_taken(cop_ctx *ctx, cop_term why, cop_pid process, cop_term wanted,
+                          int64_t timeout) {
+    cop_term shown = timeout == COP_INFINITY ? cop_a(infinity).t : cop_of(ctx, timeout);
+    return cop_tuple(
+        ctx, why,
+        cop_tuple(ctx, cop_a(sys), cop_a(terminate), cop_list(ctx, process, wanted, shown)));
+}
+
+static int64_t left_ms(cop_ctx *ctx, int64_t until_ms) {
+    if (until_ms == COP_INFINITY)
+        return COP_INFINITY;
+    int64_t now = cop_monotonic_ms(ctx);
+    return until_ms > now ? until_ms - now : 0;
+}
+
 cop_term cop_proc_lib_try_stop(cop_ctx *ctx, cop_pid process, cop_term reason, int64_t timeout_ms) {
-    cop_ref ref = cop_process_monitor(ctx, process);
-    cop_send(ctx, process,
-             cop_tuple(ctx, cop_a(system), cop_tuple(ctx, cop_self(ctx), ref),
-                       cop_tuple(ctx, cop_a(terminate), reason)));
+    static const cop_monitor_opts by_alias = { .alias = COP_ALIAS_EXPLICIT_UNALIAS };
     int64_t timeout = timeout_ms == 0 ? COP_INFINITY : timeout_ms == COP_ZERO ? 0 : timeout_ms;
-    cop_term message, any, why;
-    for (;;) {
-        if (!cop_receive_ref(ctx, timeout, ref, &message)) {
-            cop_process_demonitor(ctx, ref, COP_DEMONITOR_FLUSH);
-            return cop_a(timeout).t;
+    int64_t until = timeout == COP_INFINITY ? COP_INFINITY : cop_monotonic_ms(ctx) + timeout;
+    cop_ref ref = cop_process_monitor_opts(ctx, process, &by_alias);
+    cop_term from = cop_tuple(ctx, cop_self(ctx), cop_cons(ctx, cop_a(alias), ref));
+    cop_send(ctx, process,
+             cop_tuple(ctx, cop_a(system), from, cop_tuple(ctx, cop_a(terminate), reason)));
+    cop_term message, any, why, result = COP_NONE;
+    bool taken = false;
+    while (cop_is_none(result)) {
+        if (!cop_receive_ref(ctx, left_ms(ctx, until), ref, &message)) {
+            result = cop_a(timeout).t;
+        } else if (!cop_match_tuple(message, cop_as("DOWN"), ref, &any, &any, &why)) {
+            taken = true; /* the answer: its end comes next */
+        } else if (taken && cop_same(why, reason)) {
+            result = cop_a(ok).t;
+        } else {
+            result = taken || cop_match(why, cop_a(noproc))
+                         ? why
+                         : not_taken(ctx, why, process, reason, timeout);
         }
-        if (cop_match_tuple(message, cop_as("DOWN"), ref, &any, &any, &why))
-            return cop_same(why, reason) ? cop_a(ok).t : why;
-        /* {ref, :ok}: the request was taken; its end comes next. */
     }
+    cop_process_unalias(ctx, ref);
+    cop_process_demonitor(ctx, ref, COP_DEMONITOR_FLUSH);
+    return result;
 }
 
-/* ---- crash reports ------------------------------------------------------------------------------------------------- */
-
-static bool is_hidden_key(cop_term key) {
-    cop_atom a;
-    if (!cop_get_atom(key, &a))
-        return false;
-    const char *name = cop_atom_name(a, NULL);
-    return strcmp(name, "$ancestors") == 0 || strcmp(name, "$initial_call") == 0
-           || strcmp(name, "$process_label") == 0 || strcmp(name, "$reported") == 0;
+void cop__proc_lib_stop(cop_ctx *ctx, cop_term process, cop_term reason, int64_t timeout_ms) {
+    cop_atom name;
+    cop_pid pid;
+    if (cop_get_atom(process, &name)) {
+        process = cop_process_whereis(ctx, name);
+        if (cop_is_none(process))
+            cop_exit(ctx, cop_a(noproc));
+    }
+    if (!cop_get_pid(process, &pid))
+        cop_error(ctx, cop_a(badarg));
+    cop_term result = cop_proc_lib_try_stop(ctx, pid, reason, timeout_ms);
+    if (!cop_match(result, cop_a(ok)))
+        cop_exit(ctx, result);
 }
 
-static cop_term user_dictionary(cop_ctx *ctx) {
-    cop_term list = cop_process_dictionary(ctx), shown = COP_NIL, pair;
-    while (cop_get_cons(list, &pair, &list))
-        if (!is_hidden_key(cop_elem(pair, 0)))
-            shown = cop_cons(ctx, pair, shown);
-    return cop_list_reverse(ctx, shown);
+/* ---- where a process came from ---------------------------------------------------------------------------------- */
+
+/* $initial_call as {module, function, arity}; COP_NONE when there is none. */
+static cop_term initial_call(cop_ctx *ctx, cop_pid process) {
+    cop_term key = cop_tuple(ctx, cop_a(dictionary), cop_as("$initial_call"));
+    cop_term call = cop_process_info(ctx, process, key);
+    return cop_tuple_size(call) == 3 ? call : COP_NONE;
 }
 
-static cop_term item(cop_ctx *ctx, const char *name) {
-    cop_atom key = cop_atom_new(name);
-    return cop_tuple(ctx, key, cop_process_info(ctx, cop_self(ctx), key));
+cop_term cop_proc_lib_initial_call(cop_ctx *ctx, cop_pid process) {
+    cop_term call = initial_call(ctx, process);
+    return cop_is_none(call) ? cop_a(false).t : sys_initial_call_shown(ctx, call);
 }
 
-static cop_term initial_call_shown(cop_ctx *ctx) {
-    cop_term call = cop_process_get(ctx, cop_as("$initial_call").t);
-    if (cop_tuple_size(call) != 3)
-        return cop_a(undefined).t;
-    return cop_tuple(ctx, cop_elem(call, 0), cop_elem(call, 1),
-                     cop_list(ctx, cop_as("Argument__1")));
+cop_term cop_proc_lib_translate_initial_call(cop_ctx *ctx, cop_pid process) {
+    cop_term call = initial_call(ctx, process);
+    return cop_is_none(call) ? cop_tuple(ctx, cop_a(proc_lib), cop_a(init_p), 5) : call;
 }
 
-static void report(cop_ctx *ctx, const char *class, cop_term reason, cop_term trace) {
-    cop_term ancestors = cop_process_get(ctx, cop_as("$ancestors").t);
-    cop_term own = cop_list(
-        ctx, cop_tuple(ctx, cop_a(initial_call), initial_call_shown(ctx)),
-        cop_tuple(ctx, cop_a(pid), cop_self(ctx)), item(ctx, "registered_name"),
-        cop_tuple(ctx, cop_a(error_info), cop_tuple(ctx, cop_atom_new(class), reason, trace)),
-        cop_tuple(ctx, cop_a(ancestors), cop_is_none(ancestors) ? COP_NIL : ancestors),
-        item(ctx, "message_queue_len"), item(ctx, "messages"), item(ctx, "links"),
-        cop_tuple(ctx, cop_a(dictionary), user_dictionary(ctx)), item(ctx, "trap_exit"),
-        item(ctx, "status"), item(ctx, "heap_size"), item(ctx, "stack_size"),
-        item(ctx, "reductions"));
-    cop_term label = cop_tuple(ctx, cop_a(proc_lib), cop_a(crash));
-    cop_term event = cop_map(ctx, cop_a(label), label, cop_a(report), cop_list(ctx, own, COP_NIL));
-    cop_term kind = cop_map(ctx, cop_a(tag), cop_a(error_report), cop_a(type), cop_a(crash_report));
-    cop_term title = cop_map(ctx, cop_a(title), cop_charlist(ctx, "CRASH REPORT"));
-    cop_log(ctx, COP_LEVEL_ERROR, cop_tuple(ctx, cop_a(report), event),
-            cop_map(ctx, cop_a(domain), cop_list(ctx, cop_a(otp), cop_a(sasl)), cop_a(error_logger),
-                    kind, cop_a(logger_formatter), title));
+cop_term cop_proc_lib_get_label(cop_ctx *ctx, cop_pid process) {
+    cop_term label = cop_process_info(ctx, process, cop_a(label));
+    return cop_is_none(label) ? cop_a(undefined).t : label;
 }

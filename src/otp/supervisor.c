@@ -23,6 +23,7 @@
  *   2. An index is good until its entry is removed; a pointer only until the next append.
  * Threads: its own process. The API for others is in supervisor_api.c.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -832,7 +833,10 @@ static const cop_gen_server supervisor_server = {
 
 cop_started cop_supervisor_start_link_module(cop_ctx *ctx, const cop_supervisor *module,
                                              cop_term arg, const cop_supervisor_opts *opts) {
-    cop_start_opts start = { 0 };
+    char call[300];
+    cop_start_opts start = { .initial_call = call };
+    snprintf(call, sizeof call, "supervisor:%s/1",
+             module != NULL && module->name != NULL ? module->name : "Supervisor.Default");
     if (opts != NULL)
         start.name = opts->name;
     return cop_gen_server_start_link(ctx, &supervisor_server,

@@ -7,10 +7,12 @@
 #include <coppice.h>
 #include <coppice/test.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 static int ends[2];
+static bool keep_indented; /* also the lines that begin with four spaces */
 
 static cop_init srv_init(cop_ctx *ctx, void *state, cop_term arg) {
     *(int64_t *)state = 5;
@@ -54,7 +56,7 @@ static const char *logged(cop_ctx *ctx) {
     bool line_start = true, skip = false;
     for (const char *at = raw; *at != '\0'; at++) {
         if (line_start)
-            skip = strncmp(at, "    ", 4) == 0;
+            skip = !keep_indented && strncmp(at, "    ", 4) == 0;
         line_start = *at == '\n';
         if (skip)
             continue;
@@ -157,6 +159,109 @@ TEST(PR_017_a_raw_process_that_raises_is_logged_and_one_that_exits_is_not) {
                             "** (ErlangError) Erlang error: :badthing\n");
     test_await_down(ctx, cop_spawn(ctx, exit_raw, COP_NONE));
     EXPECT_STR(logged(ctx), "");
+}
+
+/* ---- crash reports, with handle_sasl_reports ------------------------------------------------------------ */
+
+static void start_sasl_logger(cop_ctx *ctx, cop_level level) {
+    EXPECT_INT(pipe(ends), 0);
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    cop_logger_start(
+        &(cop_logger_opts){ .fd = ends[1], .no_time = true, .sasl_reports = true, .level = level });
+    while (cop_is_none(cop_process_whereis(ctx, cop_a(logger))))
+        cop_process_sleep(ctx, 1);
+}
+
+static void throw_raw(cop_ctx *ctx, cop_term arg) { cop_throw(ctx, cop_a(ball)); }
+static void exit_noproc(cop_ctx *ctx, cop_term arg) {
+    cop_term call = cop_tuple(ctx, cop_as("Elixir.GenServer"), cop_a(call),
+                              cop_list(ctx, cop_a(x), cop_a(get), 5000));
+    cop_exit(ctx, cop_tuple(ctx, cop_a(noproc), call));
+}
+static void call_unknown(cop_ctx *ctx, cop_term arg) {
+    cop_apply(ctx, cop_as("Elixir.M"), cop_a(undefd), cop_list(ctx, 1));
+}
+
+static void crash_of(cop_ctx *ctx, cop_entry entry) {
+    test_await_down(ctx, cop_proc_lib_spawn(ctx, entry, COP_NONE));
+}
+
+/* Without the numbers, which differ; the lines of traces are left out above. */
+TEST(PR_137_the_text_of_a_crash_report) {
+    start_sasl_logger(ctx, COP_LEVEL_INFO);
+    cop_process_delete(ctx, cop_as("$ancestors").t);
+    cop_process_register(ctx, cop_self(ctx), cop_a(top));
+    crash_of(ctx, raise_raw);
+    EXPECT_STR(logged(ctx), "\n[error] Process P terminating\n** (RuntimeError) raw\n"
+                            "Initial Call: :c.entry/2\nAncestors: [:top]\n");
+    crash_of(ctx, throw_raw);
+    EXPECT_STR(logged(ctx), "\n[error] Process P terminating\n** (throw) :ball\n"
+                            "Initial Call: :c.entry/2\nAncestors: [:top]\n");
+    crash_of(ctx, exit_raw);
+    EXPECT_STR(logged(ctx), "\n[error] Process P terminating\n** (exit) :boo\n"
+                            "Initial Call: :c.entry/2\nAncestors: [:top]\n");
+    crash_of(ctx, exit_noproc);
+    EXPECT_STR(logged(ctx), "\n[error] Process P terminating\n"
+                            "** (exit) exited in: GenServer.call(:x, :get, 5000)\n"
+                            "Initial Call: :c.entry/2\nAncestors: [:top]\n");
+    crash_of(ctx, call_unknown);
+    EXPECT_STR(logged(ctx),
+               "\n[error] Process P terminating\n"
+               "** (UndefinedFunctionError) function M.undefd/1 is undefined or private\n"
+               "Initial Call: :c.entry/2\nAncestors: [:top]\n");
+}
+
+static void sleeper(cop_ctx *ctx, cop_term arg) {
+    for (;;)
+        cop_process_sleep(ctx, COP_INFINITY);
+}
+
+static void named_with_a_neighbour(cop_ctx *ctx, cop_term arg) {
+    cop_process_put(ctx, cop_a(user).t, cop_of(ctx, 1));
+    cop_send(ctx, cop_self(ctx), cop_a(queued));
+    cop_process_register(ctx, cop_self(ctx), cop_a(named));
+    cop_process_register(ctx, cop_spawn_link(ctx, sleeper, COP_NONE), cop_a(n2));
+    cop_exit(ctx, cop_a(boo));
+}
+
+/* Lines that differ from run to run: their ends are cut. */
+static const char *without_numbers(const char *text) {
+    static char out[4096];
+    size_t n = 0;
+    for (; *text != '\0' && n < sizeof out - 1; text++) {
+        out[n++] = *text;
+        if (*text == ':' && n > 5
+            && (strncmp(text - 4, "Size", 4) == 0
+                || (n > 11 && strncmp(text - 10, "Reductions", 10) == 0)))
+            while (text[1] != '\n' && text[1] != '\0')
+                text++;
+    }
+    out[n] = '\0';
+    return out;
+}
+
+TEST(PR_138_the_text_of_a_crash_report_in_full) {
+    start_sasl_logger(ctx, COP_LEVEL_DEBUG);
+    keep_indented = true;
+    cop_process_delete(ctx, cop_as("$ancestors").t);
+    crash_of(ctx, named_with_a_neighbour);
+    const char *text = without_numbers(logged(ctx));
+    EXPECT(strncmp(text, "\n[error] Process :named (P) terminating\n** (exit) :boo\n    ", 58)
+           == 0);
+    const char *rest = strstr(text, "\nInitial Call");
+    EXPECT(rest != NULL);
+    EXPECT_STR(strstr(rest, "\n    :n2 (P)\n") != NULL ? "there" : rest, "there");
+    char own[1024];
+    snprintf(own, sizeof own, "%.*s", (int)(strstr(rest, "\n        Current Call") - rest), rest);
+    EXPECT_STR(own,
+               "\nInitial Call: :c.entry/2\nAncestors: [P]\nMessage Queue Length: 1\n"
+               "Messages: [:queued]\nLinks: [P]\nDictionary: [user: 1]\n"
+               "Trapping Exits: false\nStatus: :running\nHeap Size:\nStack Size:\nReductions:\n"
+               "Neighbours:\n    :n2 (P)\n        Initial Call: :c.sleeper/2");
+    EXPECT(strstr(text, "\n        Ancestors: []\n        Message Queue Length: 0\n"
+                        "        Links: [P]\n        Trapping Exits: false\n")
+           != NULL);
+    EXPECT(strstr(text, "\n        Current Stacktrace:") != NULL);
 }
 
 TEST(plain_texts_have_their_level) {
