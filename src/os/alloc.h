@@ -24,7 +24,7 @@ bool cop__alloc_contains(uintptr_t pc);
  * gives them out again, without a look at the allocator. Who frees one says the size it was asked for.
  * The block is good for cop__small_room(size) bytes. size <= COP__SMALL_MAX.
  */
-enum { COP__SMALL_STEP = 32, COP__SMALL_MAX = 256 };
+enum { COP__SMALL_STEP = 32, COP__SMALL_MAX = 512 };
 static inline size_t cop__small_room(size_t size) {
     return (size + COP__SMALL_STEP - 1) / COP__SMALL_STEP * COP__SMALL_STEP;
 }

@@ -474,8 +474,15 @@ static inline bool cop__spend(cop_ctx *p, int n) {
 
 /* ---- signals -------------------------------------------------------------------------------------------- */
 
-struct cop__slot *cop__slot_of(
-    cop_term id); /* of a local pid, port or reference; NULL if out of range */
+/* Of a local pid, port or reference; NULL if out of range. */
+static inline struct cop__slot *cop__slot_of(cop_term id) {
+    bool is_pid = (id.w & 15) == COP__TAG_PID;
+    uint64_t index =
+        is_pid ? cop__pid_slot(id) : cop__ref_slot(id); /* a port's is where a reference's is */
+    if (__builtin_expect(index >= __atomic_load_n(&cop__node.slot_top, __ATOMIC_ACQUIRE), 0))
+        return NULL;
+    return &cop__node.slots[index];
+}
 /* Delivers; takes the envelope. What the dead cannot take is answered. w may be NULL. */
 void cop__deliver(struct cop__worker *w, struct cop__env *env);
 /* Opens the box: messages to the queue, all else handled. True if anything came. */
@@ -483,9 +490,19 @@ bool cop__take_in(cop_ctx *p);
 /* An envelope for somebody who has gone. */
 void cop__dead_letter(struct cop__worker *w, struct cop__env *env);
 /* Acts on what was taken in: an exit leaves for the base, a suspend waits for the resume. */
-void cop__check_exit(cop_ctx *p);
+void cop__check_exit_slowly(cop_ctx *p);
+static inline void cop__check_exit(cop_ctx *p) {
+    if (__builtin_expect(p->pending_exit || p->suspended, 0))
+        cop__check_exit_slowly(p);
+}
 void cop__queue_remove(cop_ctx *p, struct cop__env **at);
-void cop__queue_append(cop_ctx *p, struct cop__env *env);
+static inline void cop__queue_append(cop_ctx *p, struct cop__env *env) {
+    env->next = NULL;
+    *p->queue_end = env;
+    p->queue_end = &env->next;
+    p->queue_len++;
+    p->queue_words += env->frag.words + sizeof *env / sizeof(uint64_t);
+}
 /* The queue's message becomes the process's: valid until the next collection. */
 cop_term cop__adopt(cop_ctx *p, struct cop__env *env);
 cop_term cop__exit_tuple(cop_ctx *ctx, cop_term from, cop_term reason);

@@ -39,10 +39,23 @@ static struct cop__rel *hash_insert(struct cop__rel *rels, uint32_t cap, uint64_
     return &rels[i];
 }
 
+static void give(const struct cop__reltab *tab) {
+    if (tab->cap == 0)
+        return;
+    if (tab->cap <= PLAIN)
+        cop__small_free(tab->rels, tab->cap * sizeof *tab->rels);
+    else
+        cop__free(tab->rels);
+}
+
 static void grow(struct cop__reltab *tab) {
     uint32_t cap = tab->cap == 0 ? 2 : tab->cap * 2;
     if (cap <= PLAIN) {
-        tab->rels = cop__realloc(tab->rels, cap * sizeof *tab->rels);
+        struct cop__rel *rels = cop__small_alloc(cap * sizeof *rels);
+        if (tab->count != 0)
+            memcpy(rels, tab->rels, tab->count * sizeof *rels);
+        give(tab);
+        tab->rels = rels;
         tab->cap = cap;
         return;
     }
@@ -52,7 +65,7 @@ static void grow(struct cop__reltab *tab) {
     for (uint32_t i = 0; i < tab->cap; i++)
         if (tab->rels[i].key != 0)
             *hash_insert(rels, cap, tab->rels[i].key) = tab->rels[i];
-    cop__free(tab->rels);
+    give(tab);
     tab->rels = rels;
     tab->cap = cap;
 }
@@ -104,9 +117,11 @@ struct cop__rel *cop__rel_at(const struct cop__reltab *tab, uint32_t *cursor) {
 
 void cop__rel_clear(struct cop__reltab *tab) {
     struct cop__rel *rel;
+    if (tab->cap == 0)
+        return;
     for (uint32_t i = 0; (rel = cop__rel_at(tab, &i)) != NULL;)
         if (rel->tag != NULL)
             cop__fragment_free(rel->tag);
-    cop__free(tab->rels);
+    give(tab);
     *tab = (struct cop__reltab){ 0 };
 }

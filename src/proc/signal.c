@@ -38,13 +38,36 @@ struct cop__env *cop__env_raw(enum cop__signal kind, cop_term to, cop_term from,
     return env;
 }
 
+/* The words of a tuple whose elements are all immediate; 0 for anything else. */
+static inline size_t cop__tuple_words(cop_term t) {
+    if (!cop__is_box(t))
+        return 0;
+    const uint64_t *box = cop__box(t);
+    if (cop__header_kind(*box) != BOX_TUPLE)
+        return 0;
+    size_t size = cop__header_size(*box);
+    uint64_t all = 3;
+    for (size_t i = 1; i <= size; i++)
+        all &= box[i];
+    return (all & 3) == 3 && size <= 16 ? size + 1 : 0;
+}
+
 struct cop__env *cop__env_new(enum cop__signal kind, cop_term to, cop_term from, cop_term term) {
     if (cop_is_immediate(term) || cop_is_none(term)) {
         struct cop__env *env = cop__env_raw(kind, to, from, 0);
         env->term = term;
         return env;
     }
-    size_t words = cop__term_words(term);
+    size_t words = cop__tuple_words(term);
+    if (words != 0) { /* a tuple of immediates, the usual message */
+        struct cop__env *env = cop__env_raw(kind, to, from, words);
+        const uint64_t *box = cop__box(term);
+        for (size_t i = 0; i < words; i++)
+            env->frag.body[i] = box[i];
+        env->term = cop__box_term(env->frag.body);
+        return env;
+    }
+    words = cop__term_words(term);
     struct cop__env *env = cop__env_raw(kind, to, from, words);
     uint64_t *hp = env->frag.body;
     env->term = cop__term_copy(term, &hp, &env->frag.offheap);
@@ -174,14 +197,6 @@ void cop__dead_letter(struct cop__worker *w, struct cop__env *env) {
         break;
     }
     forget(env);
-}
-
-void cop__queue_append(cop_ctx *p, struct cop__env *env) {
-    env->next = NULL;
-    *p->queue_end = env;
-    p->queue_end = &env->next;
-    p->queue_len++;
-    p->queue_words += env->frag.words + sizeof *env / sizeof(uint64_t);
 }
 
 void cop__queue_remove(cop_ctx *p, struct cop__env **at) {
@@ -328,7 +343,7 @@ static void handle_down(cop_ctx *p, struct cop__env *env) {
     cop__queue_append(p, env);
 }
 
-static void handle(cop_ctx *p, struct cop__env *env) {
+static __attribute__((noinline)) void handle(cop_ctx *p, struct cop__env *env) {
     if (env->kind != SIG_ALIAS && env->to.w != p->pid.w) {
         cop__dead_letter(cop__worker_self(), env);
         return;
@@ -419,6 +434,13 @@ bool cop__take_in(cop_ctx *p) {
     uintptr_t taken = __atomic_exchange_n(&p->slot->inbox, 0, __ATOMIC_ACQ_REL);
     COP_ASSERT(taken != INBOX_PARKED && taken != INBOX_FREE);
     struct cop__env *youngest = (struct cop__env *)taken, *oldest = NULL;
+    if (youngest->next == NULL && youngest->kind == SIG_MESSAGE && youngest->flag == 0
+        && youngest->to.w == p->pid.w && __builtin_expect(!cop__node.sim, 1)) {
+        /* One message, the usual letter. */
+        cop__queue_append(p, youngest);
+        __atomic_store_n(&p->slot->backlog, p->queue_len, __ATOMIC_RELAXED);
+        return true;
+    }
     while (youngest != NULL) {
         struct cop__env *next = youngest->next;
         youngest->next = oldest;
@@ -436,7 +458,7 @@ bool cop__take_in(cop_ctx *p) {
     return true;
 }
 
-void cop__check_exit(cop_ctx *p) {
+void cop__check_exit_slowly(cop_ctx *p) {
     while (__builtin_expect(p->suspended, 0) && !p->pending_exit && !p->exiting
            && p->kind != KIND_PORT) {
         cop__wait(p);
@@ -453,6 +475,8 @@ void cop__check_exit(cop_ctx *p) {
 /* ---- the end, as others see it ------------------------------------------------------------- */
 
 static void tell_relations(cop_ctx *p, cop_term reason) {
+    if (p->rels.count == 0 && (p->extra == NULL || p->extra->waiters == NULL))
+        return;
     struct cop__scratch scratch;
     cop_ctx *c = cop__scratch_open(&scratch);
     cop_term exit = cop__exit_tuple(c, p->pid, reason);

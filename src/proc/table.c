@@ -35,15 +35,6 @@ void cop__lock_slow(struct cop__lock *lock) {
     }
 }
 
-struct cop__slot *cop__slot_of(cop_term id) {
-    uint64_t index = cop__is_local_ref(id)    ? cop__ref_slot(id)
-                     : cop__is_local_port(id) ? cop__port_slot(id)
-                                              : cop__pid_slot(id);
-    if (index >= __atomic_load_n(&cop__node.slot_top, __ATOMIC_ACQUIRE))
-        return NULL;
-    return &cop__node.slots[index];
-}
-
 /* Puts free slots into the list until it holds `want`; false if it is still empty. */
 static bool slots_refill(uint32_t *slots, uint32_t *count, uint32_t want) {
     cop__lock(&cop__node.slot_lock);
@@ -98,7 +89,9 @@ cop_ctx *cop__proc_new(cop_ctx *parent, struct cop__worker *w, enum cop__proc_ki
     struct cop__slot *slot = cop__node.sim && cop__sim_no_memory(parent) ? NULL : slot_take(w);
     if (slot == NULL)
         return NULL;
-    cop_ctx *p = cop__calloc(1, sizeof *p);
+    _Static_assert(sizeof(cop_ctx) <= COP__SMALL_MAX, "a process is a small block");
+    cop_ctx *p = cop__small_alloc(sizeof *p);
+    memset(p, 0, sizeof *p);
     cop__heap_init(&p->heap);
     p->slot = slot;
     p->kind = (uint8_t)kind;
@@ -151,5 +144,5 @@ void cop__proc_free(cop_ctx *p) {
     cop__heap_reset(&p->heap);
     if (p->nursery != NULL)
         cop__nursery_give(p->worker != NULL ? p->worker->sched : NULL, p->nursery);
-    cop__free(p);
+    cop__small_free(p, sizeof *p);
 }
