@@ -132,8 +132,9 @@ static int64_t next_locked(const struct cop__wheel *wheel) {
             return at > wheel->now_ms ? at : wheel->now_ms;
         }
     }
-    /* Only what wrapped round at the last level is left. */
-    return wheel->now_ms + (INT64_C(1) << (8 * (LEVELS - 1)));
+    /* Only what wrapped round at the last level is left: its next slot may have to be dealt out. */
+    int top = 8 * (LEVELS - 1);
+    return ((wheel->now_ms >> top) + 1) << top;
 }
 
 int64_t cop__wheel_next_ms(struct cop__wheel *wheel) {
@@ -197,18 +198,14 @@ void cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms) {
         collect_due(wheel, &due);
         if (wheel->now_ms >= now_ms)
             break;
+        /* Up to the next deadline, or the beginning of the next slot that must be dealt out, there is
+           nothing: however far it is, it is one step. */
         int64_t next = next_locked(wheel);
-        int64_t edge = (wheel->now_ms | (SLOTS - 1)) + 1; /* where a cascade may be needed */
-        if (wheel->count == 0 || next > now_ms) {
-            /* Nothing falls due up to now; but the edges passed must be dealt out. */
-            if (wheel->count == 0 || now_ms < edge) {
-                wheel->now_ms = now_ms;
-                break;
-            }
-        }
-        wheel->now_ms = next < edge ? (next > wheel->now_ms ? next : wheel->now_ms + 1) : edge;
-        if (wheel->now_ms > now_ms)
+        if (next > now_ms) {
             wheel->now_ms = now_ms;
+            break;
+        }
+        wheel->now_ms = next > wheel->now_ms ? next : wheel->now_ms + 1;
         if ((wheel->now_ms & (SLOTS - 1)) == 0)
             cascade(wheel);
     }
