@@ -28,6 +28,8 @@
  * Environment:
  *   COPPICE_TEST_SEEDS=n     runs every test n times, each under simulation with another seed
  *   COPPICE_TEST_SEED=s      the first of these seeds (1); alone, runs that one seed
+ *   COPPICE_TEST_BATCH=n     so many seeds in one OS process, a fresh node each (1000)
+ *   COPPICE_TEST_TRACE=file  a line "test seed trace" for each seed that passed, to be compared
  *   COPPICE_TEST_TIMEOUT=s   the time-out of tests that set none (30)
  *   COP_SIM=s                as always: one run under simulation with that seed
  *
@@ -41,6 +43,9 @@ enum { COP__TEST_NODE, COP__TEST_TERM, COP__TEST_HOST };
  *   timeout_s     seconds until the test is ended; 0 = 30
  *   schedulers    of its node; 0 = 2
  *   real_time     never run under simulation (it talks to the world outside)
+ *   seeds         run it under simulation with so many seeds, always
+ *   faults        fault points under simulation, as in COP_SIM_FAULTS (coppice/sim.h); the kit's own
+ *                 processes and the test's are never killed by one
  *   logger        start the node's logger; without it log events go nowhere, or to the test
  *                 itself after test_capture_log
  */
@@ -54,6 +59,8 @@ struct cop__test {
     int schedulers;
     bool real_time;
     bool logger;
+    uint64_t seeds;
+    const char *faults;
 };
 
 #define COP__TEST(test_kind, test_name, ...)                                               \
@@ -139,6 +146,26 @@ struct cop__test {
 /* No message that matches is there, nor comes in `ms` milliseconds. Elixir: refute_receive/2. */
 #define REFUTE_RECEIVE(ctx, pattern, ms) \
     cop__test_refute_receive(__FILE__, __LINE__, (ctx), (pattern), (ms))
+
+/*
+ * simulate(seeds, body): runs body(ctx) under that many seeds, each in a fresh simulated node, as a TEST
+ * is run; in a TEST_HOST, which has no node of its own. The first seed that fails ends the test, and the
+ * report shows the command that runs that seed again. Options follow as designated initialisers:
+ *
+ *     static void two_clients(cop_ctx *ctx) { ... EXPECT_TERM(ctx, total, "3") ... }
+ *     TEST_HOST(no_increment_is_lost) { simulate(1000, two_clients, .faults = "kill=0.01"); }
+ *
+ * Options: .faults      fault points, as in COP_SIM_FAULTS (coppice/sim.h)
+ *          .first_seed  instead of 1
+ */
+#define simulate(seeds, body, ...) \
+    cop__test_simulate((seeds), (body), &(const struct cop__test_simulate){ __VA_ARGS__ })
+struct cop__test_simulate {
+    const char *faults;
+    uint64_t first_seed;
+};
+void cop__test_simulate(uint64_t seeds, void (*body)(cop_ctx *ctx),
+                        const struct cop__test_simulate *how);
 
 /* Fails the test with a text, as printf makes it. */
 #define FAIL(...) test_fail_at(__FILE__, __LINE__, __VA_ARGS__)

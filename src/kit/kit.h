@@ -7,13 +7,24 @@
 /* How a test's OS process tells how it went; anything else is a failure. */
 enum { KIT_PASSED = 0, KIT_FAILED = 1, KIT_SKIPPED = 77, KIT_TIMED_OUT = 124 };
 
-/* One run of one test. */
+/* One run of one test; simulated: `count` of them one after the other, with seeds from `seed` on. */
 struct kit_run {
     const struct cop__test *test;
     bool simulated;
-    uint64_t seed;
+    uint64_t seed, count;
     int timeout_s;
 };
+
+/* In memory that the parent and the test's OS process share: how far it has come. */
+struct kit_progress {
+    bool simulated;      /* the run that is on now */
+    char faults[128];    /* its fault points, where the test gives them */
+    uint64_t seed;       /* of the run that is on now */
+    uint64_t started;    /* counts runs; atomic */
+    uint64_t trace;      /* of the run that failed */
+    uint64_t all_traces; /* of all runs of this test, as one number */
+};
+extern struct kit_progress *kit_progress;
 
 /* What a finished run left. The report is malloc'ed text of `size` bytes. */
 struct kit_outcome {
@@ -30,6 +41,14 @@ struct kit_outcome {
 struct kit_outcome kit_run_apart(const struct kit_run *run);
 /* child.c: runs it in this OS process, which ends with it. `report` and `control` are pipes. */
 _Noreturn void kit_run_here(const struct kit_run *run, int report, int control);
+
+/* simulate.c: a node from its start to its end, whose first process's child is `body`; fails the test
+   when that does not come to its end. And many of them under simulation. */
+void kit_run_node(void (*body)(cop_ctx *ctx), const cop_node_opts *opts);
+void kit_run_seeds(void (*body)(cop_ctx *ctx), const cop_node_opts *opts, uint64_t first,
+                   uint64_t count);
+/* What runs here, for its name and place. */
+extern const struct cop__test *kit_test;
 
 /* report.c: what the child writes. kit_fail_begin lets one failure in only and waits for ever in
    all others, so its callers may use static buffers; kit_fail_end ends the OS process. */

@@ -7,7 +7,8 @@
  * that section depends on the compiler, so tests are sorted by file and line first.
  *
  * With COPPICE_TEST_SEEDS=n a test is one line of TAP all the same: it fails with the first seed
- * that fails, and the report says how to run that seed again.
+ * that fails, and the report says how to run that seed again. Seeds are run in batches, an OS process
+ * each; a seed that failed is run once more in one of its own, because that is what its command does.
  *
  * Threads: the main thread only; there is no other in this OS process.
  */
@@ -16,8 +17,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define DEFAULT_TIMEOUT_S 30
+
+static const char *program;
 
 extern const struct cop__test *const __start_cop_tests[] __attribute__((weak));
 extern const struct cop__test *const __stop_cop_tests[] __attribute__((weak));
@@ -25,6 +29,7 @@ extern const struct cop__test *const __stop_cop_tests[] __attribute__((weak));
 struct settings {
     uint64_t seeds;
     uint64_t first_seed;
+    uint64_t batch;
     int timeout_s;
 };
 
@@ -44,8 +49,11 @@ static struct settings read_settings(void) {
     struct settings settings = {
         .seeds = number_from("COPPICE_TEST_SEEDS", getenv("COPPICE_TEST_SEED") ? 1 : 0),
         .first_seed = number_from("COPPICE_TEST_SEED", 1),
+        .batch = number_from("COPPICE_TEST_BATCH", 1000),
         .timeout_s = (int)number_from("COPPICE_TEST_TIMEOUT", DEFAULT_TIMEOUT_S),
     };
+    if (settings.batch == 0)
+        settings.batch = 1;
     return settings;
 }
 
@@ -92,6 +100,20 @@ static void print_report(const struct kit_outcome *outcome) {
     }
 }
 
+/* The command that does it again. */
+static void print_replay(const struct kit_run *run) {
+    const char *faults = getenv("COP_SIM_FAULTS");
+    printf("#   simulated with seed %llu%s%s", (unsigned long long)kit_progress->seed,
+           *kit_progress->faults != '\0' ? ", faults " : "", kit_progress->faults);
+    if (kit_progress->trace != 0) /* 0: it crashed */
+        printf(", trace %016llx", (unsigned long long)kit_progress->trace);
+    printf("\n#   again:");
+    if (faults != NULL && *kit_progress->faults == '\0')
+        printf(" COP_SIM_FAULTS='%s'", faults);
+    printf(" COPPICE_TEST_SEED=%llu %s %s\n", (unsigned long long)kit_progress->seed, program,
+           run->test->name);
+}
+
 static void print_failure(const struct kit_run *run, const struct kit_outcome *outcome) {
     if (outcome->status == KIT_TIMED_OUT)
         printf("#   time-out: not finished after %d s\n", run->timeout_s);
@@ -101,9 +123,8 @@ static void print_failure(const struct kit_run *run, const struct kit_outcome *o
     else if (outcome->size == 0)
         printf("#   the OS process of the test ended early, with status %d\n", outcome->status);
     print_report(outcome);
-    if (run->simulated)
-        printf("#   again: COPPICE_TEST_SEED=%llu %s\n", (unsigned long long)run->seed,
-               run->test->name);
+    if (kit_progress->simulated)
+        print_replay(run);
 }
 
 /* Prints the test's line. True unless it failed. */
@@ -121,28 +142,64 @@ static bool print_outcome(size_t number, const struct kit_run *run,
     return good;
 }
 
+/* A seed failed after others in the same OS process. Alone it fails as well, or else it was what the
+   others left behind in static data that made it fail. */
+static struct kit_outcome run_alone(const struct kit_run *run, struct kit_outcome first) {
+    struct kit_run alone = *run;
+    free(first.report);
+    alone.seed = kit_progress->seed;
+    alone.count = 1;
+    struct kit_outcome outcome = kit_run_apart(&alone);
+    if (outcome.status == KIT_PASSED)
+        printf("# %s leaves something in static data: from seed %llu on each has an OS process\n",
+               run->test->name, (unsigned long long)alone.seed);
+    return outcome;
+}
+
+/* Batch after batch, until one fails or none is left; run->seed is the next one then. */
+static struct kit_outcome run_seeds(struct kit_run *run, uint64_t seeds, uint64_t batch) {
+    uint64_t end = run->seed + seeds;
+    for (;;) {
+        run->count = end - run->seed < batch ? end - run->seed : batch;
+        struct kit_outcome outcome = kit_run_apart(run);
+        if (outcome.status != KIT_PASSED && kit_progress->seed != run->seed) {
+            batch = 1;
+            run->count = kit_progress->seed - run->seed + 1;
+            outcome = run_alone(run, outcome);
+        }
+        run->seed += run->count;
+        if (outcome.status != KIT_PASSED || run->seed == end)
+            return outcome;
+        free(outcome.report);
+    }
+}
+
 static bool run_one(size_t number, const struct cop__test *test, const struct settings *settings) {
+    uint64_t seeds = settings->seeds > 0 ? settings->seeds : test->seeds;
     struct kit_run run = {
         .test = test,
-        .simulated = settings->seeds > 0 && test->kind == COP__TEST_NODE && !test->real_time,
+        .simulated = seeds > 0 && test->kind == COP__TEST_NODE && !test->real_time,
         .seed = settings->first_seed,
         .timeout_s = test->timeout_s > 0 ? test->timeout_s : settings->timeout_s,
     };
-    uint64_t left = run.simulated ? settings->seeds : 1;
-    for (;;) {
-        struct kit_outcome outcome = kit_run_apart(&run);
-        if (outcome.status != KIT_PASSED || --left == 0) {
-            bool good = print_outcome(number, &run, &outcome);
-            free(outcome.report);
-            return good;
-        }
-        free(outcome.report);
-        run.seed++;
-    }
+    memset(kit_progress, 0, sizeof *kit_progress);
+    struct kit_outcome outcome =
+        run.simulated ? run_seeds(&run, seeds, settings->batch) : kit_run_apart(&run);
+    if (run.simulated && outcome.status == KIT_PASSED)
+        printf("# %s: %llu seeds, all traces %016llx\n", test->name, (unsigned long long)seeds,
+               (unsigned long long)kit_progress->all_traces);
+    bool good = print_outcome(number, &run, &outcome);
+    free(outcome.report);
+    return good;
 }
 
 int cop_test_main(int argc, char **argv) {
     struct settings settings = read_settings();
+    program = argv[0];
+    kit_progress =
+        mmap(NULL, sizeof *kit_progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (kit_progress == MAP_FAILED)
+        return 2;
     bool list = argc == 2 && strcmp(argv[1], "--list") == 0;
     size_t count, failed = 0;
     const struct cop__test **tests = select_tests(list ? 1 : argc, argv, &count);

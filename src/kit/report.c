@@ -11,6 +11,7 @@
  */
 #include "kit.h"
 
+#include <coppice/sim.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -70,7 +71,11 @@ void kit_fail_begin(const char *file, int line) {
     kit_report("%s:%d\n", file, line);
 }
 
-_Noreturn void kit_fail_end(void) { _exit(KIT_FAILED); }
+_Noreturn void kit_fail_end(void) {
+    if (kit_progress != NULL && kit_progress->simulated)
+        kit_progress->trace = cop_sim_trace();
+    _exit(KIT_FAILED);
+}
 
 _Noreturn void test_fail_at(const char *file, int line, const char *format, ...) {
     va_list args;

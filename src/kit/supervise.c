@@ -12,6 +12,8 @@
  */
 #include "kit.h"
 
+#include <coppice/sim.h>
+
 #define SHUTDOWN_MS 5000
 #define START_MS 60000
 
@@ -104,6 +106,7 @@ static void handle(cop_ctx *ctx, struct children *children, cop_term message) {
 
 static void supervise(cop_ctx *ctx, cop_term arg) {
     struct children children = { 0 };
+    cop_sim_spare(ctx);
     cop_process_trap_exit(ctx, true);
     for (;;) {
         COP_SCOPE(ctx) {

@@ -20,7 +20,8 @@ static int run_sample(const char *environment, const char *arguments) {
     if (sample == NULL)
         test_skip("KIT_SAMPLE is not set");
     snprintf(command, sizeof(command),
-             "env -u COPPICE_TEST_SEEDS -u COPPICE_TEST_SEED -u COP_SIM "
+             "env -u COPPICE_TEST_SEEDS -u COPPICE_TEST_SEED -u COPPICE_TEST_BATCH "
+             "-u COPPICE_TEST_TRACE -u COP_SIM -u COP_SIM_FAULTS "
              "%s %s %s 2>/dev/null",
              environment, sample, arguments);
     FILE *pipe = popen(command, "r");
@@ -153,6 +154,73 @@ TEST_HOST(seeds_find_a_race_and_the_seed_finds_it_again) {
     snprintf(environment, sizeof(environment), "COPPICE_TEST_SEED=%llu", seed);
     EXPECT_INT(run_sample(environment, "node_fails_under_some_seed"), 1);
     EXPECT_OUTPUT("there is: :two");
+}
+
+/* The line of the output that begins so, without its beginning, as a string of its own. */
+static char *line_after(const char *beginning) {
+    static char line[512];
+    const char *at = strstr(output, beginning);
+    EXPECT(at != NULL);
+    at += strlen(beginning);
+    snprintf(line, sizeof(line), "%.*s", (int)strcspn(at, "\n"), at);
+    return line;
+}
+
+TEST_HOST(the_command_of_a_failed_seed_runs_it_again_to_the_same_trace) {
+    char report[4096], command[600];
+    EXPECT_INT(
+        run_sample("COPPICE_TEST_SEEDS=100 COP_SIM_FAULTS=late=0.2", "node_fails_under_some_seed"),
+        1);
+    snprintf(report, sizeof(report), "%s", strstr(output, "simulated with seed"));
+    snprintf(command, sizeof(command), "%s 2>/dev/null", line_after("#   again: "));
+    EXPECT(strncmp(command, "COP_SIM_FAULTS='late=0.2' COPPICE_TEST_SEED=", 44) == 0);
+    FILE *pipe = popen(command, "r");
+    EXPECT(pipe != NULL);
+    output[fread(output, 1, sizeof(output) - 1, pipe)] = '\0';
+    EXPECT(pclose(pipe) != 0);
+    EXPECT(strstr(output, ", trace ") != NULL);
+    EXPECT_OUTPUT(report); /* the same seed, the same trace, the same command */
+}
+
+TEST_HOST(traces_are_the_same_in_every_run_and_in_every_batch) {
+    char first[512];
+    static const char *const again[] = { "COPPICE_TEST_SEEDS=40", "COPPICE_TEST_BATCH=7" };
+    EXPECT_INT(run_sample("COPPICE_TEST_SEEDS=40", "node_passes"), 0);
+    snprintf(first, sizeof(first), "%s", line_after("# node_passes: 40 seeds, all traces "));
+    EXPECT_INT((int64_t)strlen(first), 16);
+    for (int i = 0; i < 2; i++) {
+        char environment[64];
+        snprintf(environment, sizeof(environment), "COPPICE_TEST_SEEDS=40 %s", again[i]);
+        EXPECT_INT(run_sample(environment, "node_passes"), 0);
+        EXPECT_STR(line_after("# node_passes: 40 seeds, all traces "), first);
+    }
+}
+
+TEST_HOST(what_a_test_leaves_in_static_data_does_not_fail_the_next_seed) {
+    EXPECT_INT(run_sample("COPPICE_TEST_SEEDS=20", "node_counts_its_runs"), 0);
+    EXPECT_OUTPUT("# node_counts_its_runs leaves something in static data: from seed 2 on");
+    EXPECT_OUTPUT("# node_counts_its_runs: 20 seeds, all traces ");
+}
+
+TEST_HOST(a_crash_and_a_hang_under_a_seed_name_the_seed) {
+    EXPECT_INT(run_sample("COPPICE_TEST_SEEDS=3", "node_crashes_under_seed_2"), 1);
+    EXPECT_OUTPUT("died of signal 9");
+    EXPECT_OUTPUT("simulated with seed 2\n");
+    EXPECT_INT(run_sample("COPPICE_TEST_SEED=1", "node_hangs"), 1);
+    EXPECT_OUTPUT("simulated with seed 1, trace ");
+}
+
+TEST_HOST(simulate_shows_the_command_of_the_seed_that_failed) {
+    EXPECT_INT(run_sample("", "host_simulates_and_fails"), 1);
+    EXPECT_OUTPUT("faults kill=0,handoff=0.1, trace ");
+    char again[600];
+    snprintf(again, sizeof(again), "%s", line_after("#   again: "));
+    unsigned long long seed = 0;
+    EXPECT(sscanf(again, "COPPICE_TEST_SEED=%llu", &seed) == 1 && seed > 0);
+    char environment[64];
+    snprintf(environment, sizeof(environment), "COPPICE_TEST_SEED=%llu", seed);
+    EXPECT_INT(run_sample(environment, "host_simulates_and_fails"), 1);
+    EXPECT_OUTPUT(again);
 }
 
 TEST_HOST(time_is_virtual_under_a_seed) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The part of the sample whose tests have a node. */
+#include <coppice/sim.h>
 #include <coppice/test.h>
+#include <signal.h>
 
 TEST(node_passes) {
     cop_send(ctx, cop_self(ctx), cop_a(first));
@@ -71,12 +73,26 @@ static void tell(cop_ctx *ctx, cop_term arg) {
         cop_send(ctx, parent, what);
 }
 
-TEST(node_fails_under_some_seed, .schedulers = 1) {
+static void first_of_two(cop_ctx *ctx) {
     cop_term message;
     cop_spawn(ctx, tell, cop_tuple(ctx, cop_self(ctx), cop_a(one)));
     cop_spawn(ctx, tell, cop_tuple(ctx, cop_self(ctx), cop_a(two)));
     cop_receive(ctx, COP_INFINITY, &message);
     EXPECT_TERM(ctx, message, ":one");
+}
+
+TEST(node_fails_under_some_seed, .schedulers = 1) { first_of_two(ctx); }
+
+TEST_HOST(host_simulates_and_fails) { simulate(100, first_of_two, .faults = "kill=0,handoff=0.1"); }
+
+TEST(node_counts_its_runs) {
+    static int runs;
+    EXPECT_INT(++runs, 1);
+}
+
+TEST(node_crashes_under_seed_2) {
+    if (cop_sim_seed() == 2)
+        raise(SIGKILL);
 }
 
 /* Five days of waiting, for simulation only. */
