@@ -101,6 +101,46 @@ typedef struct cop_file_stream_opts {
  */
 #define cop_file_stream(ctx, path, opts) COP__PATH(cop__file_stream, ctx, path, (opts))
 
+/* ---- open files ------------------------------------------------------------------------------ */
+
+/*
+ * Opens a file. What comes back is a process, an I/O device, as in Elixir: it is read and written by the
+ * functions of coppice/io.h, from any process, and of any node. Its encoding is latin1 (so
+ * cop_io_binread and cop_io_binwrite mean bytes), or unicode with COP_FILE_UTF8. It closes the file and
+ * ends when the process that opened it ends. Unlike Elixir's it also lives on after a failed write.
+ *
+ * Elixir:  File.open/2
+ * Modes:   COP_FILE_READ and so on; 0 = COP_FILE_READ
+ * Returns: {:ok, pid} or {:error, reason}
+ */
+#define cop_file_open(ctx, path, modes) COP__PATH(cop__file_open, ctx, path, (modes))
+/* :ok, also when it is closed already. Elixir: File.close/1. */
+cop_term cop_file_close(cop_ctx *ctx, cop_pid file);
+/*
+ * Reads at a place, or writes there; where the file stands does not change.
+ *
+ * Erlang:  :file.pread/3, pwrite/3
+ * Returns: pread: {:ok, binary}, shorter only at the end of the file, or :eof; pwrite: :ok; or
+ *          {:error, reason}: :einval for a negative place, :enomem for more than 1 GiB at once,
+ *          :terminated when the file is closed
+ */
+cop_term cop_file_pread(cop_ctx *ctx, cop_pid file, int64_t at, uint64_t count);
+#define cop_file_pwrite(ctx, file, at, iodata)                                \
+    ({                                                                        \
+        cop_ctx *cop__fc = (ctx);                                             \
+        cop__file_pwrite(cop__fc, (file), (at), cop_of(cop__fc, iodata));     \
+    })
+/* Moves to `offset` from the beginning, from here or from the end: {:ok, place from the beginning} or
+   {:error, reason}. Erlang: :file.position/2. */
+typedef enum cop_file_whence { COP_FILE_BOF, COP_FILE_CUR, COP_FILE_EOF } cop_file_whence;
+cop_term cop_file_position(cop_ctx *ctx, cop_pid file, cop_file_whence whence, int64_t offset);
+/* Cuts the file off where it stands. Erlang: :file.truncate/1. */
+cop_term cop_file_truncate(cop_ctx *ctx, cop_pid file);
+/* :ok when what was written is on the device; datasync: without the times of access and the like.
+   Erlang: :file.sync/1, datasync/1. */
+cop_term cop_file_sync(cop_ctx *ctx, cop_pid file);
+cop_term cop_file_datasync(cop_ctx *ctx, cop_pid file);
+
 /* ---- names and directories ------------------------------------------------------------------- */
 
 typedef enum cop_file_type {
@@ -159,6 +199,8 @@ cop_term cop__file_read(cop_ctx *ctx, cop_term path, size_t max_bytes);
 cop_term cop__file_read_or_raise(cop_ctx *ctx, cop_term path);
 cop_term cop__file_write(cop_ctx *ctx, cop_term path, cop_term iodata, int modes);
 void cop__file_write_or_raise(cop_ctx *ctx, cop_term path, cop_term iodata, int modes);
+cop_term cop__file_open(cop_ctx *ctx, cop_term path, int modes);
+cop_term cop__file_pwrite(cop_ctx *ctx, cop_pid file, int64_t at, cop_term iodata);
 cop_term cop__file_stream(cop_ctx *ctx, cop_term path, const cop_file_stream_opts *opts);
 cop_term cop__file_stat(cop_ctx *ctx, cop_term path, bool follow);
 bool cop__file_exists(cop_ctx *ctx, cop_term path);
