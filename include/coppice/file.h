@@ -125,10 +125,10 @@ cop_term cop_file_close(cop_ctx *ctx, cop_pid file);
  *          :terminated when the file is closed
  */
 cop_term cop_file_pread(cop_ctx *ctx, cop_pid file, int64_t at, uint64_t count);
-#define cop_file_pwrite(ctx, file, at, iodata)                                \
-    ({                                                                        \
-        cop_ctx *cop__fc = (ctx);                                             \
-        cop__file_pwrite(cop__fc, (file), (at), cop_of(cop__fc, iodata));     \
+#define cop_file_pwrite(ctx, file, at, iodata)                            \
+    ({                                                                    \
+        cop_ctx *cop__fc = (ctx);                                         \
+        cop__file_pwrite(cop__fc, (file), (at), cop_of(cop__fc, iodata)); \
     })
 /* Moves to `offset` from the beginning, from here or from the end: {:ok, place from the beginning} or
    {:error, reason}. Erlang: :file.position/2. */

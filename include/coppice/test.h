@@ -207,6 +207,15 @@ void test_stop_supervised(cop_ctx *ctx, cop_pid pid);
  * Elixir:  ExUnit.CaptureLog, with messages in the place of text
  */
 void test_capture_log(cop_ctx *ctx);
+/*
+ * Runs function(ctx, arg) with a string device as the caller's group leader: what it, and processes it
+ * starts, write to :stdio until it returns is caught, and what they read comes from `input`.
+ *
+ * Elixir:  ExUnit.CaptureIO.capture_io/2
+ * Returns: the output, a binary
+ */
+cop_term test_capture_io(cop_ctx *ctx, const char *input,
+                         void (*function)(cop_ctx *ctx, cop_term arg), cop_term arg);
 /* Waits until a process has ended, by a monitor, at most 5 s; returns its exit reason. */
 cop_term test_await_down(cop_ctx *ctx, cop_pid pid);
 /* A number that no other test run has: for names of files and the like. */

@@ -112,10 +112,10 @@ static cop_term request_pread(cop_ctx *ctx, struct cop__device *d, int64_t at, u
     job->offset = at;
     job->limit = (size_t)count;
     cop__file_do(ctx, job);
-    cop_term reply = job->error != 0                 ? cop__file_error(ctx, job->error)
-                     : job->size == 0 && count > 0 ? cop_a(eof).t
-                                                     : cop_tuple(ctx, cop_a(ok),
-                                                                 cop_binary(ctx, job->bytes, job->size));
+    cop_term reply = job->error != 0 ? cop__file_error(ctx, job->error)
+                     : job->size == 0 && count > 0
+                         ? cop_a(eof).t
+                         : cop_tuple(ctx, cop_a(ok), cop_binary(ctx, job->bytes, job->size));
     cop__file_job_end(ctx, job);
     return reply;
 }
@@ -228,8 +228,7 @@ static void file_main(cop_ctx *ctx, cop_term arg) {
     }
     self->file = cop_own(ctx, cop__fd_keep(job->file), cop__fd_release);
     cop__file_job_end(ctx, job);
-    struct cop__device *d =
-        cop__device_new(ctx, &file_ops, self, (modes & COP_FILE_UTF8) == 0);
+    struct cop__device *d = cop__device_new(ctx, &file_ops, self, (modes & COP_FILE_UTF8) == 0);
     cop_send(ctx, opener, cop_tuple(ctx, ref, cop_tuple(ctx, cop_a(ok), cop_self(ctx))));
     cop__device_run(ctx, d);
 }

@@ -5,6 +5,7 @@
  */
 #include "kit.h"
 
+#include <coppice/io.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,4 +70,17 @@ uint64_t test_unique(void) {
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t n = __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED);
     return ((uint64_t)now.tv_sec << 32) ^ ((uint64_t)getpid() << 12) ^ n;
+}
+
+cop_term test_capture_io(cop_ctx *ctx, const char *input,
+                         void (*function)(cop_ctx *ctx, cop_term arg), cop_term arg) {
+    cop_pid before = cop_process_group_leader(ctx), device = cop_string_io_open(ctx, input, NULL);
+    cop_process_set_group_leader(ctx, cop_self(ctx), device);
+    COP_TRY(ctx) { function(ctx, arg); }
+    COP_CATCH(caught) {
+        cop_process_set_group_leader(ctx, cop_self(ctx), before);
+        cop_rethrow(ctx, caught);
+    }
+    cop_process_set_group_leader(ctx, cop_self(ctx), before);
+    return cop_elem(cop_string_io_close(ctx, device), 1);
 }

@@ -177,7 +177,9 @@ TEST(a_bad_request_hurts_no_file) {
     }
     cop_send(ctx, f, cop_tuple(ctx, cop_a(file_request), 1, 2, cop_a(close)));
     cop_send(ctx, f,
-             cop_tuple(ctx, cop_a(file_request), cop_self(ctx), 1, cop_tuple(ctx, cop_a(position), cop_a(x))));
-    EXPECT_TERM(ctx, ASSERT_RECEIVE(ctx, "{:file_reply, 1, _}"), "{:file_reply, 1, {:error, :badarg}}");
+             cop_tuple(ctx, cop_a(file_request), cop_self(ctx), 1,
+                       cop_tuple(ctx, cop_a(position), cop_a(x))));
+    EXPECT_TERM(ctx, ASSERT_RECEIVE(ctx, "{:file_reply, 1, _}"),
+                "{:file_reply, 1, {:error, :badarg}}");
     EXPECT_TERM(ctx, cop_io_read(ctx, f, 5), "\"abc\"");
 }

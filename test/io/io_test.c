@@ -269,6 +269,24 @@ TEST(the_group_leader_takes_what_its_processes_write) {
     wrote(ctx, s, "hello\n");
 }
 
+static void greet(cop_ctx *ctx, cop_term arg) {
+    cop_io_write(ctx, cop_a(stdio), "name? ");
+    cop_term name = cop_io_gets(ctx, cop_a(stdio), "");
+    cop_io_puts(ctx, cop_a(stdio), cop_list(ctx, arg, ", ", name));
+}
+static void fail_loudly(cop_ctx *ctx, cop_term arg) {
+    cop_io_puts(ctx, cop_a(stdio), "lost");
+    cop_exit(ctx, arg);
+}
+
+TEST(a_test_catches_what_is_written) {
+    cop_pid before = cop_process_group_leader(ctx);
+    EXPECT_TERM(ctx, test_capture_io(ctx, "world\n", greet, cop_of(ctx, "hello")),
+                "\"name? hello, world\\n\\n\"");
+    EXPECT_EXIT(ctx, ":why") { test_capture_io(ctx, "", fail_loudly, cop_a(why).t); }
+    EXPECT_SAME(ctx, cop_process_group_leader(ctx), before);
+}
+
 /* ---- :user -------------------------------------------------------------------------------------------- */
 
 /* Standard input and output of this OS process become pipes (or other descriptors). */
