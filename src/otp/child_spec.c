@@ -366,6 +366,7 @@ static cop_term spec_of_module(cop_ctx *ctx, cop_atom module, cop_term arg) {
 }
 
 cop_term sup_resolve(cop_ctx *ctx, cop_term spec) {
+    sup_load_modules();
     cop_atom module;
     cop_term arg = COP_NIL;
     if (cop_get_atom(spec, &module) || cop_match_tuple(spec, &module, &arg))
@@ -439,4 +440,12 @@ cop_atom sup_name_option(cop_ctx *ctx, cop_term options) {
                        "  * {:via, module, term}\n\n"
                        "Got: ",
                        name, "\n");
+}
+
+bool sup_count_from(cop_term t, int64_t least, int64_t *out) {
+    if (!cop_is_integer(t) || cop_compare(t, COP_INT(0)) < 0)
+        return false;
+    if (!cop_get_i64(t, out))
+        *out = INT64_MAX;
+    return *out >= least;
 }

@@ -46,6 +46,9 @@ cop_term sup_option(cop_term options, cop_atom key, cop_term otherwise);
 /* The :name of options: COP_NONE inside when there is none; raises for what is no name. */
 cop_atom sup_name_option(cop_ctx *ctx, cop_term options);
 
+/* An integer of at least `least`, of any size; one too large is as good as the largest. */
+bool sup_count_from(cop_term t, int64_t least, int64_t *out);
+
 /* The terms of single fields, and back. */
 cop_atom sup_restart_atom(cop_restart restart);
 cop_atom sup_type_atom(cop_child_type type);
@@ -158,6 +161,8 @@ void sup_timeline_end(struct sup_timeline *timeline);
 /* What stands between a start and the new process: {module's address, arg, name | nil}. */
 cop_term sup_pack(cop_ctx *ctx, const cop_supervisor *module, cop_term arg, cop_atom name);
 bool sup_unpack(cop_term packed, const cop_supervisor **module, cop_term *arg, cop_term *name);
+/* Loads the modules Supervisor and DynamicSupervisor, once (sup_modules.c). */
+void sup_load_modules(void);
 /* Tells $initial_call who it is. */
 void sup_present(cop_ctx *ctx, cop_atom module);
 /* {:local, name} or {pid, module} */

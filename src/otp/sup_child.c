@@ -250,6 +250,7 @@ static cop_term default_init(cop_ctx *ctx, cop_term arg) { return arg; }
 const cop_supervisor sup_default_module = { "Supervisor.Default", default_init };
 
 cop_term sup_pack(cop_ctx *ctx, const cop_supervisor *module, cop_term arg, cop_atom name) {
+    sup_load_modules();
     return cop_tuple(ctx, (uint64_t)(uintptr_t)module, cop_is_none(arg) ? cop_a(undefined).t : arg,
                      cop_is_none(name.t) ? cop_a(nil).t : name.t);
 }

@@ -478,15 +478,6 @@ static cop_term flag(cop_term flags, cop_atom key, cop_term otherwise) {
     return cop_map_get(flags, key.t, &value) ? value : otherwise;
 }
 
-/* An integer of any size; one too large is as good as the largest. */
-static bool count_from(cop_term t, int64_t least, int64_t *out) {
-    if (!cop_is_integer(t) || cop_compare(t, COP_INT(0)) < 0)
-        return false;
-    if (!cop_get_i64(t, out))
-        *out = INT64_MAX;
-    return *out >= least;
-}
-
 static cop_term wrong(cop_ctx *ctx, const char *what, cop_term value) {
     return cop_tuple(ctx, cop_atom_new(what), value);
 }
@@ -509,14 +500,14 @@ static cop_term take_flags(cop_ctx *ctx, struct sup *s, cop_term flags) {
     if (!index_of(strategy, strategies, 3, &index))
         return wrong(ctx, "invalid_strategy", strategy);
     s->strategy = (cop_strategy)index;
-    if (!count_from(intensity, 0, &s->max_restarts))
+    if (!sup_count_from(intensity, 0, &s->max_restarts))
         return wrong(ctx, "invalid_intensity", intensity);
-    if (!count_from(period, 1, &s->max_seconds))
+    if (!sup_count_from(period, 1, &s->max_seconds))
         return wrong(ctx, "invalid_period", period);
     if (!index_of(auto_shutdown, auto_shutdowns, 3, &index))
         return wrong(ctx, "invalid_auto_shutdown", auto_shutdown);
     s->auto_shutdown = (cop_auto_shutdown)index;
-    if (!count_from(timeline, 0, &limit))
+    if (!sup_count_from(timeline, 0, &limit))
         return wrong(ctx, "invalid_timeline", timeline);
     if (s->t->timeline == NULL)
         s->t->timeline = sup_timeline_new(ctx, limit, s->name);
