@@ -19,6 +19,7 @@
 #include <coppice/module.h>
 #include <coppice/node.h>
 #include <coppice/os.h>
+#include <coppice/partition_supervisor.h>
 #include <coppice/pattern.h>
 #include <coppice/proc_lib.h>
 #include <coppice/process.h>

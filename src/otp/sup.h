@@ -161,8 +161,9 @@ void sup_timeline_end(struct sup_timeline *timeline);
 /* What stands between a start and the new process: {module's address, arg, name | nil}. */
 cop_term sup_pack(cop_ctx *ctx, const cop_supervisor *module, cop_term arg, cop_atom name);
 bool sup_unpack(cop_term packed, const cop_supervisor **module, cop_term *arg, cop_term *name);
-/* Loads the modules Supervisor and DynamicSupervisor, once (sup_modules.c). */
+/* Loads the modules Supervisor, DynamicSupervisor and PartitionSupervisor, once (sup_modules.c). */
 void sup_load_modules(void);
+extern const cop_module sup_partition_module;
 /* Tells $initial_call who it is. */
 void sup_present(cop_ctx *ctx, cop_atom module);
 /* {:local, name} or {pid, module} */

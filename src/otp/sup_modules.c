@@ -35,6 +35,7 @@ static const cop_module dynamic_supervisor = {
 static void load(void) {
     cop_module_load(&supervisor);
     cop_module_load(&dynamic_supervisor);
+    cop_module_load(&sup_partition_module);
 }
 
 void sup_load_modules(void) {
