@@ -141,8 +141,8 @@ cop_term cop_gen_tcp_send(cop_ctx *ctx, cop_port port, cop_term iodata);
  *          above 67108864) | :emsgsize | ...}; nothing is lost by a time-out
  */
 cop_term cop_gen_tcp_recv(cop_ctx *ctx, cop_port port, size_t length, int64_t timeout_ms);
-/* Closes; what was sent before is still delivered (unless linger_reset). A listener's port is free when
-   it returns. Elixir: :gen_tcp.close/1. */
+/* Closes; what was sent before is still delivered (unless linger_reset), for 3 minutes at most or as long
+   as the option linger says. A listener's port is free when it returns. Elixir: :gen_tcp.close/1. */
 void cop_gen_tcp_close(cop_ctx *ctx, cop_port port);
 /*
  * Ends one direction or both: :write ends sending after what was sent before, so the peer sees the end

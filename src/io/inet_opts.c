@@ -128,15 +128,16 @@ static cop_term packet_term(cop_ctx *ctx, const struct cop__socket *s) {
     return cop_of(ctx, cop__packet_header(s->tcp_opts.packet));
 }
 
+/* The port's business, not the kernel's: there a close would hold the loop's thread for so long. */
 static int set_linger(struct cop__socket *s, cop_term value) {
     cop_term on;
     int seconds;
     bool is_on;
     if (!cop_match_tuple(value, &on, &seconds) || !cop_get_bool(on, &is_on) || seconds < 0)
         return -EINVAL;
-    struct linger linger = { .l_onoff = is_on, .l_linger = seconds };
     s->tcp_opts.linger_reset = is_on && seconds == 0;
-    return setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0 ? 0 : -errno;
+    s->linger_s = is_on ? seconds : 0;
+    return 0;
 }
 
 static int set_wait(struct cop__socket *s, cop_atom name, cop_term value) {
@@ -271,12 +272,9 @@ static cop_term get_option(struct cop__socket *s, cop_atom name) {
         return cop_bool(!s->tcp_opts.no_exit_on_close).t;
     if (cop_match(n, cop_a(send_timeout_close)))
         return cop_bool(s->send_timeout_close).t;
-    struct linger linger;
-    socklen_t size = sizeof linger;
-    if (!cop_match(n, cop_a(linger))
-        || getsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, &size) != 0)
+    if (!cop_match(n, cop_a(linger)))
         return COP_NONE;
-    return cop_tuple(ctx, cop_bool(linger.l_onoff != 0), linger.l_linger);
+    return cop_tuple(ctx, cop_bool(s->tcp_opts.linger_reset || s->linger_s > 0), s->linger_s);
 }
 
 cop_term cop__socket_getopts(struct cop__socket *s, cop_term names) {

@@ -15,6 +15,7 @@ enum {
     COP__READ_SIZE = 65536,
     COP__HIGH_WATERMARK = 65536,
     COP__ACTIVE_MAX = 32767,
+    COP__LINGER_MS = 180000, /* how long a close waits for what was sent, as OTP */
 };
 
 /* A process that waits for an answer of the port. */
@@ -90,6 +91,8 @@ struct cop__socket {
     uv_connect_t connect;
     uv_shutdown_t shutdown;
     cop_ref shut;          /* whom to tell */
+    int linger_s;          /* 0: COP__LINGER_MS */
+    uv_timer_t *linger;    /* a close waits; owned by the loop */
     struct cop__host host; /* to connect to */
     int tcp_port;
     uv_getaddrinfo_t lookup;

@@ -255,6 +255,27 @@ static void command(struct cop__socket *s, cop_term iodata) {
 
 /* ---- closing --------------------------------------------------------------------------------------------------- */
 
+static void on_timer_closed(uv_handle_t *timer) { cop__free(timer); }
+
+static void on_linger(uv_timer_t *timer) {
+    struct cop__socket *s = timer->data;
+    cop__port_enter(s->ctx); /* tcp_stop would have closed the timer */
+    finish_close(s);
+    cop__port_leave(s->ctx);
+}
+
+/* What was sent before the close still goes out, but a peer that takes nothing does not keep the port
+   for ever. */
+static void start_linger(struct cop__socket *s) {
+    if (s->linger != NULL)
+        return;
+    s->linger = cop__malloc(sizeof *s->linger);
+    uv_timer_init(cop__io_loop(), s->linger);
+    s->linger->data = s;
+    uv_timer_start(s->linger, on_linger,
+                   s->linger_s > 0 ? (uint64_t)s->linger_s * 1000 : COP__LINGER_MS, 0);
+}
+
 static void start_close(struct cop__socket *s) {
     if (s->connected && !s->closing)
         uv_read_stop(&s->stream);
@@ -268,6 +289,8 @@ static void start_close(struct cop__socket *s) {
     pthread_mutex_unlock(&s->lock);
     if (empty || s->tcp_opts.linger_reset)
         finish_close(s);
+    else
+        start_linger(s);
 }
 
 static void on_closed(uv_handle_t *handle) { cop__socket_release(handle->data); }
@@ -281,6 +304,8 @@ static void tcp_stop(cop_ctx *ctx, void *data, cop_term reason) {
     cop__waiter_answer_all(s, &s->receivers, closed);
     cop__waiter_answer_all(s, &s->senders, closed);
     cop__socket_unpublish(s);
+    if (s->linger != NULL)
+        uv_close((uv_handle_t *)s->linger, on_timer_closed);
     if (s->host.name[0] != '\0')
         uv_cancel((uv_req_t *)&s->lookup); /* on_found comes anyway, with a count of its own */
     if (s->handle_state == COP__HANDLE_CLOSING)

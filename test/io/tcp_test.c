@@ -608,6 +608,34 @@ TEST(a_new_owner_gets_all_in_order, .real_time = true) {
     EXPECT_TERM(ctx, cop_process_info(ctx, cop_self(ctx), cop_a(links)), "[_, _]");
 }
 
+/* What is unsent goes on after a close, but not for ever. */
+TEST(a_close_waits_for_a_peer_that_reads_no_longer_than_it_lingers, .real_time = true) {
+    struct pair p = connect_pair(ctx, &(cop_tcp_opts){ .send_timeout_ms = 10 });
+    static char chunk[65536];
+    cop_term data = cop_binary(ctx, chunk, sizeof chunk), opts, got;
+    EXPECT(cop_parse(ctx, "[linger: {true, 1}]", 19, &opts, NULL));
+    EXPECT_TERM(ctx, cop_inet_setopts(ctx, p.server, opts), ":ok");
+    while (cop_match(cop_gen_tcp_send(ctx, p.server, data), cop_a(ok)))
+        ;
+    cop_process_monitor(ctx, p.server);
+    cop_gen_tcp_close(ctx, p.server);
+    REFUTE_RECEIVE(ctx, "{:DOWN, _, _, _, _}", 100);
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :port, _, :normal}");
+    while (cop_match_tuple(cop_gen_tcp_recv(ctx, p.client, 0, 5000), cop_a(ok), &got))
+        ;
+}
+
+TEST(what_was_sent_before_a_close_arrives, .real_time = true) {
+    struct pair p = connect_pair(ctx, &(cop_tcp_opts){ .high_watermark = 8 << 20 });
+    static char chunk[4 << 20];
+    EXPECT_TERM(ctx, cop_gen_tcp_send(ctx, p.server, cop_binary(ctx, chunk, sizeof chunk)), ":ok");
+    cop_gen_tcp_close(ctx, p.server);
+    EXPECT_TERM(ctx, cop_inet_getstat(ctx, p.client), "{:ok, _}");
+    cop_term answer = cop_gen_tcp_recv(ctx, p.client, sizeof chunk, 10000), data;
+    EXPECT(cop_match_tuple(answer, cop_a(ok), &data));
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, p.client, 0, 5000), "{:error, :closed}");
+}
+
 /* ---- many -------------------------------------------------------------------------------------------------- */
 
 static void talk(cop_ctx *ctx, cop_term arg) {
