@@ -137,31 +137,40 @@ static struct sending send_parts(struct cop__socket *s, cop_bytes bytes) {
     return result;
 }
 
+/* One attempt. */
+static struct sending try_send(cop_port port, cop_bytes bytes) {
+    struct sending sent = { .error = UV_EOF };
+    struct cop__socket *s = cop__socket_find(port);
+    if (s == NULL)
+        return sent;
+    sent.error = -EINVAL;
+    if (s->kind != COP__SOCKET_UDP) {
+        pthread_mutex_lock(&s->lock);
+        sent = send_parts(s, bytes);
+        pthread_mutex_unlock(&s->lock);
+    }
+    cop__socket_release(s);
+    if (sent.error == -EPIPE || sent.error == -ECONNRESET)
+        sent.error = UV_EOF;
+    return sent;
+}
+
 cop_term cop_gen_tcp_send(cop_ctx *ctx, cop_port port, cop_term iodata) {
     cop_term binary = cop_iodata_to_binary(ctx, iodata);
     cop_bytes bytes;
     if (!cop_get_bytes(binary, &bytes))
         cop_error(ctx, cop_a(badarg));
-    struct cop__socket *s = cop__socket_find(port);
-    if (s == NULL || s->kind == COP__SOCKET_UDP) {
-        if (s != NULL)
-            cop__socket_release(s);
-        return cop__socket_error(ctx, s == NULL ? cop_a(closed).t : cop_a(einval).t);
+    for (;;) {
+        struct sending sent = try_send(port, bytes);
+        if (sent.error != 0)
+            return cop__socket_error(ctx, cop__socket_reason(sent.error));
+        if (!sent.full && !sent.rest)
+            return cop_a(ok).t;
+        cop_term answer = cop__socket_queued(ctx, port, sent.full || sent.wait, sent.timeout_ms,
+                                             sent.timeout_close);
+        if (sent.rest || !cop_match(answer, cop_a(ok)))
+            return answer;
     }
-    pthread_mutex_lock(&s->lock);
-    struct sending sent = send_parts(s, bytes);
-    pthread_mutex_unlock(&s->lock);
-    cop__socket_release(s);
-    if (sent.full) {
-        cop_term answer = cop__socket_queued(ctx, port, true, sent.timeout_ms, sent.timeout_close);
-        return cop_match(answer, cop_a(ok)) ? cop_gen_tcp_send(ctx, port, binary) : answer;
-    }
-    if (sent.error == -EPIPE || sent.error == -ECONNRESET)
-        sent.error = UV_EOF;
-    if (sent.error != 0)
-        return cop__socket_error(ctx, cop__socket_reason(sent.error));
-    return sent.rest ? cop__socket_queued(ctx, port, sent.wait, sent.timeout_ms, sent.timeout_close)
-                     : cop_a(ok).t;
 }
 
 /* ---- the rest -------------------------------------------------------------------------------------------- */

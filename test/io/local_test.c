@@ -99,6 +99,19 @@ TEST(a_path_that_cannot_be_is_an_error, .real_time = true) {
     EXPECT_TERM(ctx, r.reason, ":einval");
 }
 
+/* Linux does not let a connection wait for a place in the backlog without blocking. */
+TEST(a_full_backlog_is_eagain, .real_time = true) {
+    const char *path = fresh_path();
+    cop_tcp_result r = cop_gen_tcp_listen(ctx, 0, &(cop_tcp_opts){ .local = path, .backlog = 1 });
+    EXPECT(r.ok);
+    int connected = 0;
+    while (connected < 10 && (r = connect_to(ctx, path)).ok)
+        connected++;
+    EXPECT(!r.ok && connected > 0);
+    EXPECT_TERM(ctx, r.reason, ":eagain");
+    unlink(path);
+}
+
 TEST(packets_go_both_ways, .real_time = true) {
     const char *path = fresh_path();
     cop_tcp_result listener =
