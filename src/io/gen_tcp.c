@@ -76,18 +76,26 @@ cop_tcp_result cop_gen_tcp_accept(cop_ctx *ctx, cop_port listener, int64_t timeo
 
 /* ---- sending ------------------------------------------------------------------------------------------- */
 
+/* One system call: the bytes from `done` on. */
+static ssize_t write_once(int fd, const struct cop__part parts[2], size_t done) {
+    size_t first = done < parts[0].size ? parts[0].size - done : 0;
+    size_t second = parts[0].size + parts[1].size - done - first;
+    const uint8_t *tail = parts[1].data + parts[1].size - second;
+    if (first == 0)
+        return send(fd, tail, second, MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct iovec vector[2] = {
+        { (void *)(uintptr_t)(parts[0].data + parts[0].size - first), first },
+        { (void *)(uintptr_t)tail, second },
+    };
+    struct msghdr message = { .msg_iov = vector, .msg_iovlen = 2 };
+    return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* Writes what the kernel takes. Returns the bytes written, or a negative errno. Under the lock. */
 static ssize_t write_now(int fd, const struct cop__part parts[2]) {
     size_t done = 0, size = parts[0].size + parts[1].size;
     while (done < size) {
-        size_t first = done < parts[0].size ? parts[0].size - done : 0;
-        size_t second = size - done - first;
-        struct iovec vector[2] = {
-            { (void *)(uintptr_t)(parts[0].data + parts[0].size - first), first },
-            { (void *)(uintptr_t)(parts[1].data + parts[1].size - second), second },
-        };
-        struct msghdr message = { .msg_iov = vector, .msg_iovlen = 2 };
-        ssize_t n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = write_once(fd, parts, done);
         if (n > 0) {
             done += (size_t)n;
             continue;
