@@ -25,6 +25,7 @@
 #include <coppice/process.h>
 #include <coppice/sim.h>
 #include <coppice/supervisor.h>
+#include <coppice/table.h>
 #include <coppice/term.h>
 
 #endif

@@ -191,5 +191,6 @@ void cop__bound_free(struct cop__bound *b) {
     while (cop__bound_run(b, 1000))
         ;
     cop__worker_set_self(NULL);
+    cop__epoch_forget(&b->worker);
     cop__free(b);
 }

@@ -88,6 +88,7 @@ int cop_node_start(const cop_node_opts *opts) {
         return -ENOMEM;
     cop__membarrier_init();
     cop__names_init();
+    cop__tables_init();
     cop__meters_init(cop__node.max_slots);
     cop__stacks_init(cop__node.stack_size);
     cop__public_timers_init();
@@ -146,6 +147,7 @@ int cop_node_stop(void) {
     cop__scheds_free();
     cop__public_timers_free();
     cop__stacks_free();
+    cop__tables_free();
     cop__names_free();
     cop__meters_free();
     cop__vm_release(cop__node.slots, cop__node.max_slots * sizeof(struct cop__slot));
@@ -218,6 +220,7 @@ void cop__host_end(cop_ctx *p, cop_term reason) {
     cop__die(p, reason);
     cop__worker_set_self(NULL);
     cop__fault_thread_end();
+    cop__epoch_forget(w);
     cop__free(w);
     cop__small_flush();
 }

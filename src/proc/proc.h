@@ -362,7 +362,8 @@ struct cop__worker {
     int64_t seen_since_ns;
     bool detached; /* the monitor took its scheduler away in the middle of a step */
     struct cop__worker *next_idle;
-    uint32_t wake; /* futex word for idle workers */
+    uint32_t wake;                   /* futex word for idle workers */
+    struct cop__epoch_record *epoch; /* see epoch.h */
     pthread_t thread;
     cop__context thread_context;
     struct cop__fiber thread_fiber;
@@ -573,6 +574,9 @@ cop_ctx *cop__proc_new(cop_ctx *parent, struct cop__worker *w, enum cop__proc_ki
 void cop__slot_give(struct cop__worker *w, struct cop__slot *slot);
 void cop__names_init(void);
 void cop__names_free(void);
+void cop__tables_init(void);
+void cop__tables_free(void);
+void cop__epoch_forget(struct cop__worker *w);
 void cop__name_forget(struct cop__slot *slot);
 cop_term cop__name_lookup(cop_term atom);
 /* Its group leader: what was set or inherited, else the node's :user, else itself. */

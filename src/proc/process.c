@@ -388,13 +388,16 @@ int64_t cop_system_time_ns(cop_ctx *ctx) {
     return cop__node.sim ? INT64_C(1700000000000000000) + cop__now_ns() : cop__clock_realtime_ns();
 }
 uint64_t cop_random_u64(cop_ctx *ctx) {
+    cop__enter(ctx); /* the scheduler is this worker's only as long as the monitor leaves it */
     struct cop__sched *s = ctx->worker->sched;
-    if (s == NULL) { /* on no scheduler: a draw of its own */
-        uint64_t state[4];
-        cop__random_init(state, cop__random_seed());
-        return cop__random_next(state);
-    }
-    return cop__random_next(s->random);
+    uint64_t own[4], *state = own;
+    if (s != NULL)
+        state = s->random;
+    else /* on no scheduler: a draw of its own */
+        cop__random_init(own, cop__random_seed());
+    uint64_t drawn = cop__random_next(state);
+    cop__leave(ctx);
+    return drawn;
 }
 
 void cop_log(cop_ctx *ctx, cop_level level, cop_term event, cop_term metadata) {
