@@ -23,6 +23,7 @@
 #include <coppice/pattern.h>
 #include <coppice/proc_lib.h>
 #include <coppice/process.h>
+#include <coppice/registry.h>
 #include <coppice/sim.h>
 #include <coppice/supervisor.h>
 #include <coppice/table.h>

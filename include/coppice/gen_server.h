@@ -138,7 +138,8 @@ cop_called cop__gen_server_try_call(cop_ctx *ctx, cop_term server, cop_term requ
  * Calls a server and waits for its reply.
  *
  * Elixir:  GenServer.call/3
- * Server:  a cop_pid, a cop_atom, or a cop_term that is one of those or {name, node}
+ * Server:  a cop_pid, a cop_atom, or a cop_term that is one of those, {name, node} or
+ *          {:via, module, name} (see cop_registry_via)
  * Request: anything cop_of takes
  * Timeout: ms; 0 = 5000, COP_ZERO = none at all, COP_INFINITY
  * Errors:  exits the caller with {reason, {GenServer, :call, [server, request, timeout]}}; reason is

@@ -34,6 +34,8 @@ static inline cop_started cop_started_error(cop_term reason) {
  *   hibernate_after_ms  idle time before a gen_server hibernates; 0 = never
  *   initial_call        shown in `$initial_call` and crash reports: "Counter" for {Counter, :init, 1}, or
  *                       "module:function/arity"; NULL = the table's name, or {:c, entry, 2}
+ *   via                 in the place of name: {:via, module, name}, registers the process by the
+ *                       module's functions (see coppice/registry.h)
  */
 typedef struct cop_start_opts {
     cop_atom name;
@@ -41,6 +43,7 @@ typedef struct cop_start_opts {
     const cop_spawn_opts *spawn;
     int64_t hibernate_after_ms;
     const char *initial_call;
+    cop_term via;
 } cop_start_opts;
 
 /* ---- starting, for the starter -------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "sys.h"
+#include "via.h"
 
 cop_atom sys_module_atom(const char *name) {
     char full[300] = "Elixir.";
@@ -43,6 +44,8 @@ static cop_term resolve(cop_ctx *ctx, cop_term server, const char *function, cop
         *why = cop_tuple(ctx, cop_a(nodedown), node);
         return COP_NONE;
     }
+    if (via_is(server, NULL))
+        return via_whereis(ctx, server);
     no_clause(ctx, function);
 }
 
@@ -94,9 +97,16 @@ cop_term cop__gen_server_call(cop_ctx *ctx, cop_term server, cop_term request, i
 }
 
 void cop__gen_server_cast(cop_ctx *ctx, cop_term server, cop_term request) {
-    cop_term why, pid = resolve(ctx, server, "cast/2", &why);
-    if (!cop_is_none(pid))
-        cop_send(ctx, pid, cop_tuple(ctx, cop_as("$gen_cast"), request));
+    volatile cop_term to = COP_NONE;
+    cop_term why;
+    if (!via_is(server, NULL)) {
+        to.w = resolve(ctx, server, "cast/2", &why).w;
+    } else { /* whatever is wrong with the name */
+        COP_TRY(ctx) { to.w = via_whereis(ctx, server).w; }
+        COP_CATCH(caught) { to.w = 0; }
+    }
+    if (to.w != 0)
+        cop_send(ctx, (cop_term){ to.w }, cop_tuple(ctx, cop_as("$gen_cast"), request));
 }
 
 void cop__gen_server_reply(cop_ctx *ctx, cop_term from, cop_term reply) {
@@ -127,8 +137,10 @@ cop_term cop_gen_server_whereis(cop_ctx *ctx, cop_term server) {
 
 cop_request_id cop__gen_server_send_request(cop_ctx *ctx, cop_term server, cop_term request) {
     cop_term why, pid = resolve(ctx, server, "send_request/2", &why);
-    if (cop_is_none(pid)) /* nobody has that name: the monitor brings the answer */
-        return (cop_request_id){ cop_process_monitor(ctx, server) };
+    if (cop_is_none(
+            pid)) /* nobody has that name: the monitor brings the answer; :undefined is none */
+        return (cop_request_id){ cop_process_monitor(ctx, via_is(server, NULL) ? cop_a(undefined).t
+                                                                               : server) };
     return (cop_request_id){ cop_gen_request(ctx, (cop_pid){ pid }, cop_as("$gen_call"), request,
                                              true) };
 }

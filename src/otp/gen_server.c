@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "sys.h"
+#include "via.h"
 
 struct server {
     /* terms */
@@ -401,18 +402,41 @@ static void on_system(cop_ctx *ctx, struct server *s, cop_term from, cop_term re
 
 /* ---- starting -------------------------------------------------------------------------------------------------- */
 
+/* An atom, {:via, module, name}, or nil for none. */
+static cop_term start_name(const cop_start_opts *opts) {
+    if (opts != NULL && !cop_is_none(opts->via))
+        return opts->via;
+    return opts != NULL && !cop_is_none(opts->name.t) ? opts->name.t : cop_a(nil).t;
+}
+
+static cop_term name_whereis(cop_ctx *ctx, cop_term name) {
+    return via_is(name, NULL) ? via_whereis(ctx, name)
+                              : cop_process_whereis(ctx, (cop_atom){ name });
+}
+
+static bool name_register(cop_ctx *ctx, cop_term name) {
+    return via_is(name, NULL) ? via_register(ctx, name)
+                              : cop_process_try_register(ctx, cop_self(ctx), (cop_atom){ name });
+}
+
+static void name_unregister(cop_ctx *ctx, cop_term name) {
+    if (via_is(name, NULL))
+        via_unregister(ctx, name);
+    else if (!cop_match(name, cop_a(nil)))
+        cop_process_unregister(ctx, (cop_atom){ name });
+}
+
 static cop_term pack(cop_ctx *ctx, const cop_gen_server *module, cop_term arg,
                      const cop_start_opts *opts, bool linked) {
-    return cop_tuple(ctx, (uint64_t)(uintptr_t)module, cop_bool(linked),
-                     opts != NULL && !cop_is_none(opts->name.t) ? opts->name.t : cop_a(nil).t,
+    return cop_tuple(ctx, (uint64_t)(uintptr_t)module, cop_bool(linked), start_name(opts),
                      opts != NULL ? opts->hibernate_after_ms : 0,
                      cop_is_none(arg) ? cop_a(undefined).t : arg);
 }
 
-static void take_name(cop_ctx *ctx, cop_atom name) {
-    if (cop_match(name.t, cop_a(nil)) || cop_process_try_register(ctx, cop_self(ctx), name))
+static void take_name(cop_ctx *ctx, cop_term name) {
+    if (cop_match(name, cop_a(nil)) || name_register(ctx, name))
         return;
-    cop_term winner = cop_process_whereis(ctx, name);
+    cop_term winner = name_whereis(ctx, name);
     if (cop_is_none(winner))
         cop_proc_lib_init_fail(ctx, cop_started_error(cop_a(badarg).t), cop_a(normal).t);
     cop_proc_lib_init_fail(ctx, cop_started_error(cop_tuple(ctx, cop_a(already_started), winner)),
@@ -420,13 +444,12 @@ static void take_name(cop_ctx *ctx, cop_atom name) {
 }
 
 /* The name is free before the starter hears of the failure. */
-static _Noreturn void fail(cop_ctx *ctx, cop_atom name, cop_started started, cop_term reason) {
-    if (!cop_match(name.t, cop_a(nil)))
-        cop_process_unregister(ctx, name);
+static _Noreturn void fail(cop_ctx *ctx, cop_term name, cop_started started, cop_term reason) {
+    name_unregister(ctx, name);
     cop_proc_lib_init_fail(ctx, started, reason);
 }
 
-static cop_init run_init(cop_ctx *ctx, struct server *s, cop_atom name, cop_term arg) {
+static cop_init run_init(cop_ctx *ctx, struct server *s, cop_term name, cop_term arg) {
     cop_init init = cop_init_ok();
     COP_TRY(ctx) { init = s->module->init(ctx, user_state(s), arg); }
     COP_CATCH(caught) {
@@ -435,8 +458,7 @@ static cop_init run_init(cop_ctx *ctx, struct server *s, cop_atom name, cop_term
             why.class = COP_CLASS_EXIT;
             why.reason = cop_tuple(ctx, cop_a(bad_return_value), why.reason);
         }
-        if (!cop_match(name.t, cop_a(nil)))
-            cop_process_unregister(ctx, name);
+        name_unregister(ctx, name);
         cop_term reason = cop_caught_reason(ctx, &why);
         cop_proc_lib_init_fail_to(ctx, cop_process_parent(ctx),
                                   cop_tuple(ctx, cop_a(error), reason), &why);
@@ -447,9 +469,8 @@ static cop_init run_init(cop_ctx *ctx, struct server *s, cop_atom name, cop_term
 static void enter(cop_ctx *ctx, cop_term packed) {
     uint64_t module_address;
     bool linked;
-    cop_atom name;
     int64_t hibernate_after;
-    cop_term arg;
+    cop_term name, arg;
     if (!cop_match_tuple(packed, &module_address, &linked, &name, &hibernate_after, &arg))
         cop_error(ctx, cop_a(badarg));
     const cop_gen_server *module = (const cop_gen_server *)(uintptr_t)module_address;
@@ -457,7 +478,8 @@ static void enter(cop_ctx *ctx, cop_term packed) {
     struct server *s = cop_process_state(ctx, sizeof *s + module->state_size);
     s->module = module;
     s->parent = linked ? cop_process_parent(ctx).t : cop_self(ctx).t;
-    s->name = cop_match(name.t, cop_a(nil)) ? cop_self(ctx).t : name.t;
+    s->name = cop_match(name, cop_a(nil)) ? cop_self(ctx).t : name;
+    via_is(name, &s->name);
     s->timeout_ms = -1;
     s->hibernate_after_ms = hibernate_after;
     cop_process_keep(ctx, 0, &s->parent, SERVER_TERMS);
@@ -487,9 +509,10 @@ static void enter(cop_ctx *ctx, cop_term packed) {
 
 /* A name that is taken is found before anything is spawned. */
 static bool is_taken(cop_ctx *ctx, const cop_start_opts *opts, cop_started *result) {
-    if (opts == NULL || cop_is_none(opts->name.t))
+    cop_term name = start_name(opts);
+    if (cop_match(name, cop_a(nil)))
         return false;
-    cop_term there = cop_process_whereis(ctx, opts->name);
+    cop_term there = name_whereis(ctx, name);
     if (cop_is_none(there))
         return false;
     *result = cop_started_error(cop_tuple(ctx, cop_a(already_started), there));

@@ -43,7 +43,7 @@ struct batch {
     uint64_t epoch;
 };
 
-static uint64_t epoch __attribute__((aligned(64))) = 1;  /* atomic */
+static uint64_t epoch __attribute__((aligned(64))) = 1;                /* atomic */
 static struct cop__epoch_record *records __attribute__((aligned(64))); /* atomic; only grows */
 static struct {
     struct cop__lock lock;

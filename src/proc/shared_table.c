@@ -147,7 +147,7 @@ static struct table *take_out(uint64_t id) {
     return t;
 }
 
-static bool delete(cop_ctx *ctx, uint64_t id) {
+static bool delete (cop_ctx *ctx, uint64_t id) {
     struct table *t = take_out(id);
     if (t == NULL)
         return false;
@@ -160,7 +160,7 @@ static bool delete(cop_ctx *ctx, uint64_t id) {
 static void maker_ends(void *owned) {
     cop_ctx *ctx = cop__worker_self()->current;
     cop__enter(ctx);
-    delete(ctx, *(uint64_t *)owned);
+    delete (ctx, *(uint64_t *)owned);
     cop__free(owned);
     cop__leave(ctx);
 }
@@ -191,7 +191,7 @@ cop_table cop_table_new(cop_ctx *ctx, const cop_table_opts *opts) {
 
 bool cop_table_delete(cop_ctx *ctx, cop_table table) {
     cop__enter(ctx);
-    bool done = delete(ctx, table.id);
+    bool done = delete (ctx, table.id);
     cop__leave(ctx);
     return done;
 }
@@ -460,7 +460,8 @@ static void out_entry(cop_ctx *ctx, struct out *out, cop_term entry) {
     cons[4] = copied(ctx, cop_elem(entry, 1)).w;
 }
 
-static void out_row(cop_ctx *ctx, struct out *out, cop_table_what what, const struct cop__row *row) {
+static void out_row(cop_ctx *ctx, struct out *out, cop_table_what what,
+                    const struct cop__row *row) {
     if (what == COP_TABLE_ENTRIES)
         out_entry(ctx, out, cop__row_entry(row));
     else if (what == COP_TABLE_KEYS)
@@ -505,8 +506,8 @@ cop_table_status cop_table_read(cop_ctx *ctx, cop_table table, const cop_table_q
 static bool is_true_for(cop_ctx *ctx, const struct cop__match_spec *spec, cop_term object) {
     struct cop__heap_mark mark = cop__heap_mark(&ctx->heap);
     cop_term result;
-    bool yes = cop__match_spec_match(ctx, spec, object, true, &result)
-               && result.w == cop_a(true).t.w;
+    bool yes =
+        cop__match_spec_match(ctx, spec, object, true, &result) && result.w == cop_a(true).t.w;
     cop__heap_release(&ctx->heap, &mark);
     return yes;
 }

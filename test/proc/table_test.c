@@ -69,8 +69,8 @@ TEST(rows_are_removed_by_a_specification) {
         add(ctx, t, cop_self(ctx), cop_a(k).t, i);
     cop_table_query q = { .owner = cop_self(ctx),
                           .key = cop_a(k).t,
-                          .spec =
-                              compiled(ctx, "[{{:_, {:_, :\"$1\"}}, [{:>, :\"$1\", 1}], [true]}]") };
+                          .spec = compiled(ctx,
+                                           "[{{:_, {:_, :\"$1\"}}, [{:>, :\"$1\", 1}], [true]}]") };
     EXPECT_INT(count_rows(ctx, t, q), 2);
     EXPECT_INT(remove_rows(ctx, t, q), 2);
     EXPECT_INT(remove_rows(ctx, t, q), 0);
@@ -224,8 +224,8 @@ static void many_at_once(cop_ctx *ctx, bool duplicate) {
     for (int i = 0; i < 3; i++)
         cop_spawn(ctx, read_and_check, cop_tuple(ctx, t.id, rounds, cop_self(ctx)));
     for (int i = 0; i < scale(400); i++) {
-        cop_spawned writer = cop_spawn_monitor(
-            ctx, write_rows, cop_tuple(ctx, t.id, duplicate ? 100 : scale(300)));
+        cop_spawned writer =
+            cop_spawn_monitor(ctx, write_rows, cop_tuple(ctx, t.id, duplicate ? 100 : scale(300)));
         if (i % 2 == 0)
             cop_process_exit(ctx, writer.pid, cop_a(kill).t);
         cop_term down;
@@ -261,8 +261,8 @@ static void read_by_name(cop_ctx *ctx, cop_term arg) {
     for (;;)
         COP_SCOPE(ctx) {
             cop_term list;
-            cop_table_read(ctx, cop_table_whereis(ctx, cop_a(short_lived)),
-                           &(cop_table_query){ 0 }, &list);
+            cop_table_read(ctx, cop_table_whereis(ctx, cop_a(short_lived)), &(cop_table_query){ 0 },
+                           &list);
             cop_yield(ctx);
         }
 }
