@@ -6,8 +6,8 @@
 #include <coppice/process.h>
 
 /*
- * Files, as Elixir's File. The work is done by a small pool of threads while the caller waits for the
- * answer, so a slow disk holds up no scheduler.
+ * Files, as Elixir's File. The work is done by a small pool of threads (4; libuv's environment variable
+ * UV_THREADPOOL_SIZE) while the caller waits for the answer, so a slow disk holds up no scheduler.
  *
  * A path is a C string or a term: a binary or a charlist. Results are terms, as in Elixir:
  * :ok, {:ok, value} or {:error, reason}; a reason is a POSIX name such as :enoent, :eacces, :eexist,

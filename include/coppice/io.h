@@ -12,7 +12,7 @@
  *     cop_io_puts(ctx, cop_a(stdio), "hello");
  *
  * Device: a cop_pid, or a cop_atom: :stdio is the caller's group leader, :stderr and :standard_error the
- *         program's standard error, another atom a registered name; or a cop_term that is one of these
+ *         program's standard error, another atom a registered name; or a cop_term that is one of these or {name, node}
  * Errors: writing raises what Elixir's does: :terminated when the device has ended, :badarg for a name
  *         that nobody has and for what is no text, :no_translation, :calling_self; reading returns
  *         {:error, reason}

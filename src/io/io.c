@@ -27,7 +27,8 @@ static cop_term pid_of(cop_ctx *ctx, cop_term device) {
 
 static cop_term request_of(cop_ctx *ctx, cop_term device, cop_atom kind, cop_term request) {
     cop_term pid = pid_of(ctx, device), message;
-    if (cop_is_none(pid) || !cop_is_pid(pid))
+    cop_atom name, node;
+    if (cop_is_none(pid) || !(cop_is_pid(pid) || cop_match_tuple(pid, &name, &node)))
         return cop_tuple(ctx, cop_a(error), cop_a(arguments));
     if (cop_same(pid, cop_self(ctx).t))
         return cop_tuple(ctx, cop_a(error), cop_a(calling_self));

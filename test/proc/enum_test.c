@@ -98,7 +98,7 @@ struct counting {
     int *closed;
 };
 static int closed_count;
-static volatile int *volatile nowhere;
+static volatile int *volatile nowhere = (volatile int *)8;
 
 static void tell(cop_ctx *ctx, cop_atom what) {
     if (!cop_is_none(cop_process_whereis(ctx, cop_a(witness))))
