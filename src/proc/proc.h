@@ -431,10 +431,10 @@ void cop__worker_set_self(struct cop__worker *w);
 struct cop__worker *cop__workers_all(void);
 bool cop__workers_stop(void);
 void cop__worker_idle(struct cop__worker *w); /* no work: spin, then sleep */
-/* For the simulation: what other threads pushed comes into the queues; sleeps until something does, or
-   until the next deadline. */
+/* For the simulation: what other threads pushed comes into the queues; sleeps until something does,
+   until the next deadline, or for that long. */
 void cop__sched_drain(struct cop__sched *s);
-void cop__sched_sleep(struct cop__sched *s);
+void cop__sched_sleep(struct cop__sched *s, int64_t most_ns);
 void cop__worker_park_without_sched(struct cop__worker *w);
 void cop__worker_carry(struct cop__sched *s); /* a worker, new or idle, for this scheduler */
 void cop__monitor_start(void);

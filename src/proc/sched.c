@@ -349,7 +349,7 @@ static bool spin(struct cop__sched *s) {
     return found;
 }
 
-void cop__sched_sleep(struct cop__sched *s) {
+void cop__sched_sleep(struct cop__sched *s, int64_t most_ns) {
     __atomic_fetch_add(&cop__node.sleeping, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&s->asleep, 1, __ATOMIC_SEQ_CST);
     if (!has_work(s) && !__atomic_load_n(&cop__node.stopping, __ATOMIC_SEQ_CST)) {
@@ -359,6 +359,8 @@ void cop__sched_sleep(struct cop__sched *s) {
             if (wait < 0)
                 wait = 0;
         }
+        if (wait > most_ns)
+            wait = most_ns;
         if (wait != 0)
             cop__futex_wait(&s->asleep, 1, wait);
     }
@@ -374,7 +376,7 @@ void cop__worker_idle(struct cop__worker *w) {
         return;
     }
     if (!spin(s))
-        cop__sched_sleep(s);
+        cop__sched_sleep(s, INT64_MAX);
     s->now_ns = cop__now_ns();
     cop__wheel_run(s->wheel, s->now_ns / 1000000);
 }

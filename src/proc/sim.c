@@ -44,7 +44,13 @@
 #include "proc/proc.h"
 
 enum { CHOOSE_ANY, CHOOSE_OLDEST, CHOOSE_YOUNGEST, CHOOSE_FAVOURITE, WAYS };
-enum { LANES = 4, MAX_FAULTS = 32, LOOKED_AT = 32, FOR_THE_HOST_NS = 100000000 };
+enum {
+    LANES = 4,
+    MAX_FAULTS = 32,
+    LOOKED_AT = 32,
+    FOR_THE_HOST_NS = 100000000,
+    LOOK_AGAIN_NS = 5000000
+};
 
 enum { FAULT_HANDOFF, FAULT_CUT, FAULT_LATE, FAULT_JITTER, FAULT_KILL, FAULT_ALLOC, BUILT_IN };
 
@@ -347,7 +353,7 @@ static int64_t jitter_ns(void) {
 /* Ports are open, so the world outside may have something to say before the next deadline. */
 static void wait_for_the_world(struct cop__sched *s) {
     int64_t before = cop__clock_monotonic_ns();
-    cop__sched_sleep(s);
+    cop__sched_sleep(s, LOOK_AGAIN_NS); /* nobody tells us when the last port closes */
     pass_ns(cop__clock_monotonic_ns() - before);
     cop__wheel_run(s->wheel, cop__now_ms());
 }
@@ -368,7 +374,7 @@ void cop__sim_idle(struct cop__worker *w) {
     if (__atomic_load_n(&s->remote, __ATOMIC_SEQ_CST) != NULL)
         return;
     if (next == INT64_MAX) {
-        cop__sched_sleep(s);
+        cop__sched_sleep(s, INT64_MAX);
         return;
     }
     if (__atomic_load_n(&cop__node.ports, __ATOMIC_ACQUIRE) != 0) {
