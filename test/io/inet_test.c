@@ -233,3 +233,26 @@ TEST(a_closed_socket_answers_every_question, .real_time = true) {
     cop_inet_set_packet(ctx, p.server, COP_PACKET_2);
     EXPECT_TERM(ctx, test_flush(ctx), "[]");
 }
+
+static void look_up_and_tell(cop_ctx *ctx, cop_term to) {
+    cop_send(ctx, to, cop_a(ready));
+    cop_inet_getaddr(ctx, "slow.test", COP_INET, 0);
+}
+
+TEST_HOST(a_node_stops_while_names_are_looked_up) {
+    for (int i = 0; i < 20; i++) {
+        cop_term message;
+        EXPECT_INT(cop_node_start(NULL), 0);
+        ctx = cop_attach();
+        for (int k = 0; k < 6; k++) /* more than there are threads for it */
+            cop_spawn(ctx, look_up_and_tell, cop_self(ctx).t);
+        for (int k = 0; k < 6; k++)
+            EXPECT(cop_receive(ctx, 5000, &message));
+        cop_detach(ctx);
+        for (int k = 0; k < 6; k++) /* those that were not begun are cancelled */
+            resolver_release();
+        EXPECT_INT(cop_node_stop(), 0);
+        while (sem_trywait(&resolver_gate) == 0)
+            ;
+    }
+}
