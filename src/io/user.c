@@ -301,7 +301,7 @@ static void forget(void *arg) {
     devices.is_hooked = false;
 }
 
-static int start_missing(void) {
+static int start_missing(cop_pid *user, cop_pid *error) {
     int rc = 0;
     pthread_mutex_lock(&devices.lock);
     if (cop_is_none(devices.user.t) || !cop__is_here(devices.user.t)) {
@@ -316,15 +316,21 @@ static int start_missing(void) {
     else if (!devices.is_hooked)
         cop__node_at_stop(forget, NULL);
     devices.is_hooked = rc == 0 || devices.is_hooked;
+    *user = devices.user;
+    *error = devices.error;
     pthread_mutex_unlock(&devices.lock);
     return rc;
 }
 
-int cop_io_start(void) { return start_missing(); }
+int cop_io_start(void) {
+    cop_pid user, error;
+    return start_missing(&user, &error);
+}
 
-cop_pid cop__io_ensure_started(cop_ctx *ctx, bool error) {
+cop_pid cop__io_ensure_started(cop_ctx *ctx, bool wants_error) {
+    cop_pid user, error;
     cop__enter(ctx); /* nobody takes this process away while it holds the lock */
-    start_missing();
+    start_missing(&user, &error);
     cop__leave(ctx);
-    return error ? devices.error : devices.user;
+    return wants_error ? error : user;
 }

@@ -9,17 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static char folder[128];
-static void leave(void) {
-    if (fork() == 0)
-        execlp("rm", "rm", "-rf", folder, (char *)NULL);
-}
-static void enter_folder(void) {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/coppice-file-XXXXXX", tmp != NULL ? tmp : "/tmp");
-    EXPECT(mkdtemp(folder) != NULL && chdir(folder) == 0);
-    atexit(leave);
-}
+#include "folder.h"
 
 static cop_pid open_file(cop_ctx *ctx, const char *path, int modes) {
     cop_pid file;

@@ -9,18 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A fresh directory, in which the test's OS process goes to work. */
-static char folder[128];
-static void leave(void) {
-    if (fork() == 0) /* what is left goes too, also of a test that failed */
-        execlp("rm", "rm", "-rf", folder, (char *)NULL);
-}
-static void enter_folder(void) {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/coppice-file-XXXXXX", tmp != NULL ? tmp : "/tmp");
-    EXPECT(mkdtemp(folder) != NULL && chdir(folder) == 0);
-    atexit(leave);
-}
+#include "folder.h"
 
 /* ---- whole files -------------------------------------------------------------------------------------- */
 
