@@ -42,7 +42,8 @@ int cop_node_start(const cop_node_opts *opts);
  * Not from inside a process: there, cop_node_shutdown.
  */
 int cop_node_stop(void);
-/* From inside a process: asks cop_run / cop_node_wait to return `status`, and the node to stop. */
+/* From inside a process: asks cop_run / cop_node_wait to return `status`, and the node to stop. The first
+   call counts. */
 void cop_node_shutdown(cop_ctx *ctx, int status);
 /* Waits until somebody calls cop_node_shutdown; returns its status. */
 int cop_node_wait(void);
@@ -71,9 +72,11 @@ const char *cop_strerror(int error);
 /* Writes all live processes with their state and mailboxes to a file descriptor; for the moment when
    something hangs. Best effort, from any thread. */
 void cop_node_dump(int fd);
-/* How many schedulers run; processes alive now. */
+/* How many schedulers run; processes, ports and timers (send_after, start_timer) alive now. */
 int cop_node_schedulers(void);
 size_t cop_node_process_count(void);
+size_t cop_node_port_count(void);
+size_t cop_node_timer_count(void);
 const char *cop_version(void);
 
 #endif

@@ -46,11 +46,13 @@ typedef enum cop_queue_policy { COP_QUEUE_DROP, COP_QUEUE_EXIT, COP_QUEUE_WAIT }
  *   max_heap_no_kill, max_heap_no_log   the map form's kill: false, error_logger: false
  *   max_heap_with_shared   large binaries count too (OTP 27's include_shared_binaries)
  *   message_queue_off_heap waiting messages are not counted as heap
- *   max_queue_len, max_queue_bytes   beyond OTP: a bound of the mailbox; 0 = none. What happens to a
- *   max_queue_policy       message that would exceed it: COP_QUEUE_DROP forgets it, COP_QUEUE_EXIT ends
- *                          the receiver with :max_queue, COP_QUEUE_WAIT makes the sender wait until half
- *                          of it was taken. System messages, exits, down messages, timers, replies
- *                          through an alias and messages to oneself always pass
+ *   max_queue_len, max_queue_bytes   beyond OTP: a bound of the mailbox; 0 = none. A mailbox is full when
+ *   max_queue_policy       so many messages, or so many bytes of them, wait. What happens to a message
+ *                          then: COP_QUEUE_DROP forgets it, COP_QUEUE_EXIT ends the receiver with
+ *                          :max_queue, COP_QUEUE_WAIT makes the sender wait until half was taken or the
+ *                          receiver is gone. System messages, exits, down messages, timers, replies
+ *                          through an alias, what ports and ending processes send and messages to
+ *                          oneself always pass
  *   async_dist             shown by info: sends to other nodes never wait
  *   stack_size             bytes of C stack while it has frames; 0 = the node's default (64 KiB)
  *   name_hint              a C string of static life shown as {module, function, arity} in info
@@ -156,7 +158,8 @@ cop_term cop__process_send(cop_ctx *ctx, cop_term dest, cop_term message, int fl
 /*
  * The same with options; Elixir: Process.send/3.
  * Returns: :ok; :noconnect when COP_SEND_NOCONNECT is given and dest's node is not connected;
- *          :nosuspend when COP_SEND_NOSUSPEND is given and the send would have to wait
+ *          :nosuspend when COP_SEND_NOSUSPEND is given and the send would have to wait (for a mailbox
+ *          with COP_QUEUE_WAIT); nothing is sent then
  */
 #define cop_process_send(ctx, dest, message, flags)                                    \
     ({                                                                                 \

@@ -113,7 +113,10 @@ static bool set_message_queue_data(cop_ctx *ctx, cop_term value) {
     bool off_heap;
     if (!cop__queue_data_from(value, &off_heap))
         return false;
-    cop__extra_of(ctx)->off_heap = off_heap;
+    struct cop__extra *extra = cop__extra_of(ctx);
+    extra->off_heap = off_heap;
+    if (extra->max_heap_words != 0) /* what its senders look at */
+        cop__set_max_heap(ctx, extra->max_heap_words);
     return true;
 }
 

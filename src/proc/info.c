@@ -82,16 +82,36 @@ static cop_term item_label(cop_ctx *ctx, cop_ctx *p) {
 
 /* ---- memory -------------------------------------------------------------------------------------------- */
 
+/* Of the heap and of the messages that wait; what several of them refer to counts once. */
+static size_t shared_bytes_of(const cop_ctx *p) {
+    const struct cop__offbox **lists =
+        cop__malloc(((size_t)p->queue_len + 1) * sizeof(const struct cop__offbox *));
+    size_t n = 0;
+    for (const struct cop__env *env = p->queue; env != NULL; env = env->next)
+        if (env->frag.offheap != NULL)
+            lists[n++] = env->frag.offheap;
+    size_t bytes = cop__heap_shared_bytes(&p->heap, lists, n);
+    cop__free(lists);
+    return bytes;
+}
+
+/* What is used of the small region at the top of the stack. */
+static size_t lent_bytes(const cop_ctx *p) {
+    const struct cop__heap *h = &p->heap;
+    return p->nursery != NULL ? 0
+                              : (size_t)((h->young != NULL ? h->lent_end : h->hp) - h->lent) * 8;
+}
+
 static size_t memory_of(cop_ctx *p) {
     size_t bytes = sizeof *p + sizeof(struct cop__slot) + p->state_size
                    + p->rels.cap * sizeof(struct cop__rel) + cop__heap_words(&p->heap) * 8
-                   + cop__heap_shared_bytes(&p->heap);
+                   + shared_bytes_of(p);
     for (struct cop__env *env = p->queue; env != NULL; env = env->next)
         bytes += sizeof *env + env->frag.words * 8;
     if (p->extra != NULL)
         bytes += sizeof *p->extra + p->extra->owned_bytes;
     if (p->life == LIFE_RAW)
-        bytes += cop__vm_page_size();
+        bytes += cop__vm_page_size() - lent_bytes(p); /* these are in that page */
     return bytes;
 }
 
@@ -140,7 +160,8 @@ static cop_term item_garbage_collection(cop_ctx *ctx, cop_ctx *p) {
 /* Our generations by OTP's names: heap = young, old_heap = old, mbuf = adopted messages. */
 static cop_term item_garbage_collection_info(cop_ctx *ctx, cop_ctx *p) {
     const struct cop__heap *h = &p->heap;
-    size_t mbuf = 0, shared = cop__heap_shared_bytes(h) / 8, young = heap_words(p) - h->old_words;
+    size_t mbuf = 0, shared = cop__heap_shared_bytes(h, NULL, 0) / 8,
+           young = heap_words(p) - h->old_words;
     for (const struct cop__fragment *f = h->fragments; f != NULL; f = f->next)
         mbuf += f->words;
     /* In the lent region, or in a block behind it. */
@@ -515,6 +536,8 @@ cop_term cop_process_list(cop_ctx *ctx) {
     }
     return list;
 }
+
+size_t cop_node_port_count(void) { return __atomic_load_n(&cop__node.ports, __ATOMIC_RELAXED); }
 
 size_t cop_node_process_count(void) {
     return __atomic_load_n(&cop__node.live, __ATOMIC_RELAXED)

@@ -13,7 +13,9 @@
  *      another process while envelopes for the last one are still about.
  *   2. Meters stand in reserved memory and are never unmapped: a stale number may always be used.
  *   3. Only messages sent by a process are counted or refused. System messages, exit signals, down
- *      messages, replies through an alias, timers and messages to oneself always pass.
+ *      messages, replies through an alias, timers, what ports send and messages to oneself always pass.
+ *   4. No more than max_length of the counted wait at any time: who finds no place takes his count
+ *      back. Of the words, the last message let in may stand above the bound.
  * Threads: admit and release by any; the rest by the process's runner.
  */
 #include "proc/proc.h"
@@ -25,10 +27,12 @@ struct meter {
     size_t heap_words; /* of max_heap_size when messages count; 0: none */
     size_t max_length, max_words;
     uint8_t policy;
-    uint8_t tripped; /* atomic: its owner was told */
+    uint8_t told; /* atomic: TOLD_* of which a signal to its owner is on the way */
     uint32_t next_free;
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct meter) == 64, "a meter is one cache line");
+
+enum { TOLD_HEAP = 1, TOLD_QUEUE = 2 };
 
 static struct {
     struct cop__lock lock;
@@ -64,7 +68,7 @@ static struct meter *meter_of(cop_ctx *p) {
     struct meter *m = &meters.all[number];
     m->dropped = 0;
     m->heap_words = m->max_length = m->max_words = 0;
-    __atomic_store_n(&m->tripped, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&m->told, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&p->slot->meter, number, __ATOMIC_RELEASE);
     return m;
 }
@@ -93,58 +97,88 @@ void cop__meter_release(struct cop__env *env) {
 
 /* ---- the mailbox ------------------------------------------------------------------------------------ */
 
-static bool is_full(const struct meter *m) {
-    int64_t length = __atomic_load_n(&m->length, __ATOMIC_RELAXED);
-    int64_t words = __atomic_load_n(&m->words, __ATOMIC_RELAXED);
-    return (m->max_length != 0 && length >= (int64_t)m->max_length)
-           || (m->max_words != 0 && words >= (int64_t)m->max_words);
+/* Counts a message in, unless the mailbox is full. Who comes at the same time as others may find it
+   full by what they take back at once: as if he had come a little earlier. */
+static bool count_in(struct meter *m, const struct cop__env *env, int64_t *words) {
+    int64_t added = (int64_t)weight(env);
+    int64_t length = __atomic_fetch_add(&m->length, 1, __ATOMIC_RELAXED);
+    *words = __atomic_fetch_add(&m->words, added, __ATOMIC_RELAXED);
+    if ((m->max_length == 0 || length < (int64_t)m->max_length)
+        && (m->max_words == 0 || *words < (int64_t)m->max_words)) {
+        *words += added;
+        return true;
+    }
+    __atomic_fetch_sub(&m->length, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&m->words, added, __ATOMIC_RELAXED);
+    return false;
 }
 
+/* Ports and processes that are ending cannot wait, and what a port read cannot be dropped. A letter to
+   somebody who has moved goes the way of all dead letters. */
 static bool always_passes(const cop_ctx *sender, const struct cop__env *env) {
     const cop_term *e = cop__tuple_elems(env->term, 3);
-    return env->kind != SIG_MESSAGE || env->to.w == sender->pid.w
-           || (e != NULL && e[0].w == cop_a(system).t.w);
+    return env->kind != SIG_MESSAGE || env->to.w == sender->pid.w || sender->kind == KIND_PORT
+           || sender->exiting || (e != NULL && e[0].w == cop_a(system).t.w)
+           || !cop__is_here(env->to);
 }
 
 /* Its owner looks at itself, also when it does not run. */
-static void tell_owner(cop_ctx *sender, struct meter *m, cop_term owner) {
-    if (__atomic_exchange_n(&m->tripped, 1, __ATOMIC_RELAXED) == 0)
-        cop__deliver(sender->worker, cop__env_raw(SIG_LIMIT, owner, sender->pid, 0));
+static void tell_owner(cop_ctx *sender, uint32_t number, cop_term owner, uint8_t what) {
+    if (__atomic_fetch_or(&meters.all[number].told, what, __ATOMIC_ACQ_REL) & what)
+        return;
+    struct cop__env *env = cop__env_raw(SIG_LIMIT, owner, sender->pid, 0);
+    env->id = number;
+    env->flag = what;
+    cop__deliver(sender->worker, env);
 }
 
-/* Until the owner has taken half of what was there, or is gone. */
-static void wait_for_room(cop_ctx *sender, cop_term owner) {
+/* A SIG_LIMIT was read, or nobody is there to read it. */
+void cop__limit_told(const struct cop__env *env) {
+    __atomic_fetch_and(&meters.all[env->id].told, (uint8_t)~env->flag, __ATOMIC_ACQ_REL);
+}
+
+/* Until the owner has taken half of what was there, or is gone. The message stands with the sender:
+   who is killed while he waits does not come back here. */
+static void wait_for_room(cop_ctx *sender, struct cop__env *env) {
+    struct cop__extra *extra = cop__extra_of(sender);
+    cop_term owner = env->to;
+    if (extra->unsent != NULL) /* of a wait that an exit ended, which was caught */
+        cop__env_free(extra->unsent);
+    extra->unsent = env;
     cop_ref ref = cop__ref_next(sender);
     cop__deliver(sender->worker, cop__env_new(SIG_ROOM, owner, sender->pid, ref.t));
     cop__leave(sender);
     cop_term room;
     cop_receive_ref(sender, COP_INFINITY, ref, &room);
     cop__enter(sender);
+    extra->unsent = NULL;
 }
 
-bool cop__meter_admit(cop_ctx *sender, uint32_t number, struct cop__env *env) {
+bool cop__meter_admit(cop_ctx *sender, uint32_t number, struct cop__env *env, bool *would_wait) {
     struct meter *m = &meters.all[number];
+    int64_t words;
     if (always_passes(sender, env))
         return true;
-    while (is_full(m)) {
+    while (!count_in(m, env, &words)) {
         if (m->policy == COP_QUEUE_DROP) {
             __atomic_fetch_add(&m->dropped, 1, __ATOMIC_RELAXED);
             return false;
         }
         if (m->policy == COP_QUEUE_EXIT) {
-            tell_owner(sender, m, env->to);
+            tell_owner(sender, number, env->to, TOLD_QUEUE);
             return false;
         }
-        wait_for_room(sender, env->to);
-        struct cop__slot *slot = cop__slot_of(env->to);
-        if (__atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE) != env->to.w)
+        if (would_wait != NULL) {
+            *would_wait = true;
+            return false;
+        }
+        wait_for_room(sender, env);
+        if (!cop__is_here(env->to))
             return false;
     }
     env->id = number;
-    int64_t words = __atomic_add_fetch(&m->words, (int64_t)weight(env), __ATOMIC_RELAXED);
-    __atomic_fetch_add(&m->length, 1, __ATOMIC_RELAXED);
     if (m->heap_words != 0 && words > (int64_t)m->heap_words)
-        tell_owner(sender, m, env->to);
+        tell_owner(sender, number, env->to, TOLD_HEAP);
     return true;
 }
 
@@ -181,12 +215,18 @@ void cop__meter_wake(cop_ctx *p) {
             || (m->max_words != 0
                 && __atomic_load_n(&m->words, __ATOMIC_RELAXED) > (int64_t)m->max_words / 2)))
         return;
-    struct cop__env *env = extra->waiters;
+    struct cop__env *youngest = extra->waiters, *oldest = NULL;
     extra->waiters = NULL;
-    while (env != NULL) {
-        struct cop__env *next = env->next;
-        cop__answer_room(env);
-        env = next;
+    while (youngest != NULL) {
+        struct cop__env *next = youngest->next;
+        youngest->next = oldest;
+        oldest = youngest;
+        youngest = next;
+    }
+    while (oldest != NULL) { /* who has waited longest goes first */
+        struct cop__env *next = oldest->next;
+        cop__answer_room(oldest);
+        oldest = next;
     }
 }
 
@@ -217,7 +257,7 @@ void cop__set_max_heap(cop_ctx *p, size_t words) {
 size_t cop__total_words(const cop_ctx *p) {
     size_t words = cop__heap_words(&p->heap);
     if (p->extra != NULL && p->extra->with_shared)
-        words += cop__heap_shared_bytes(&p->heap) / sizeof(uint64_t);
+        words += cop__heap_shared_bytes(&p->heap, NULL, 0) / sizeof(uint64_t);
     if (p->extra == NULL || !p->extra->off_heap)
         words += p->queue_words;
     return words;
@@ -253,9 +293,10 @@ static void log_limit(cop_ctx *p, size_t words, bool kill) {
     cop__scratch_close(&scratch);
 }
 
-void cop__heap_limit(cop_ctx *p) {
+/* coming: words of messages that were sent and do not stand in its queue yet. */
+static void look_at_heap(cop_ctx *p, size_t coming) {
     struct cop__extra *extra = p->extra;
-    size_t words = cop__total_words(p);
+    size_t words = cop__total_words(p) + coming;
     if (extra == NULL || extra->max_heap_words == 0 || words <= extra->max_heap_words
         || p->pending_exit || p->exiting)
         return;
@@ -270,6 +311,8 @@ void cop__heap_limit(cop_ctx *p) {
     }
 }
 
+void cop__heap_limit(cop_ctx *p) { look_at_heap(p, 0); }
+
 /* The heap takes more memory, in the middle of whatever the process does. */
 static void over_limit(cop_ctx *p) {
     if (p->worker == NULL || p->pending_exit || p->exiting || p->kind == KIND_PORT
@@ -281,14 +324,17 @@ static void over_limit(cop_ctx *p) {
     cop__leave(p);
 }
 
-void cop__handle_limit(cop_ctx *p) {
-    if (p->slot == NULL || p->slot->meter == 0)
-        return;
-    struct meter *m = &meters.all[p->slot->meter];
-    __atomic_store_n(&m->tripped, 0, __ATOMIC_RELAXED);
-    cop__heap_limit(p);
-    if (p->pending_exit || p->exiting || m->policy != COP_QUEUE_EXIT || !is_full(m))
-        return;
-    cop__extra_of(p)->exit_term = cop_a(max_queue).t;
-    p->pending_exit = true;
+/* A message was refused: that ends the process, even if there is room again by now. Otherwise it
+   looks at its heap: also at what lies behind this signal, because whoever sent that saw that the
+   owner had been told. */
+void cop__handle_limit(cop_ctx *p, const struct cop__env *env) {
+    cop__limit_told(env);
+    if (env->flag != TOLD_QUEUE) {
+        int64_t sent = __atomic_load_n(&meters.all[p->slot->meter].words, __ATOMIC_RELAXED);
+        bool counts = p->extra != NULL && !p->extra->off_heap && sent > (int64_t)p->queue_words;
+        look_at_heap(p, counts ? (size_t)sent - p->queue_words : 0);
+    } else if (!p->pending_exit && !p->exiting) {
+        cop__extra_of(p)->exit_term = cop_a(max_queue).t;
+        p->pending_exit = true;
+    }
 }

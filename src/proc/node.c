@@ -158,6 +158,9 @@ int cop_node_stop(void) {
 
 void cop_node_shutdown(cop_ctx *ctx, int status) {
     (void)ctx;
+    uint32_t up = 0;
+    if (!__atomic_compare_exchange_n(&host.down, &up, 2, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return; /* the first one's status counts */
     if (cop__node.sim)
         cop__sim_trace_close();
     host.down_status = status;
@@ -168,8 +171,8 @@ void cop_node_shutdown(cop_ctx *ctx, int status) {
 int cop_node_wait(void) {
     if (cop__node.sim)
         cop__sim_open();
-    while (__atomic_load_n(&host.down, __ATOMIC_ACQUIRE) == 0)
-        cop__futex_wait(&host.down, 0, -1);
+    for (uint32_t down; (down = __atomic_load_n(&host.down, __ATOMIC_ACQUIRE)) != 1;)
+        cop__futex_wait(&host.down, down, -1);
     return host.down_status;
 }
 

@@ -241,6 +241,7 @@ struct cop__extra {
     size_t stack_size;
     cop_atom error_handler;   /* none: the default */
     struct cop__env *waiters; /* SIG_ROOM: senders that wait */
+    struct cop__env *unsent;  /* what it wants to send, while it waits for room */
     cop_caught raised;        /* for the callback of that name */
     int raised_how;
     uint32_t save_calls;
@@ -540,7 +541,7 @@ void cop__meters_free(void);
 void cop__set_max_heap(cop_ctx *p, size_t words);
 void cop__set_max_queue(cop_ctx *p, size_t length, size_t bytes, int policy);
 /* May it be delivered? Counts it; may wait. In the run-time. */
-bool cop__meter_admit(cop_ctx *sender, uint32_t number, struct cop__env *env);
+bool cop__meter_admit(cop_ctx *sender, uint32_t number, struct cop__env *env, bool *would_wait);
 /* A counted message (id not 0) leaves the mailbox. */
 void cop__meter_release(struct cop__env *env);
 void cop__meter_give(struct cop__slot *slot);
@@ -548,7 +549,8 @@ void cop__meter_give(struct cop__slot *slot);
 void cop__meter_wake(cop_ctx *p);
 void cop__handle_room(cop_ctx *p, struct cop__env *env);
 void cop__answer_room(struct cop__env *env);
-void cop__handle_limit(cop_ctx *p);
+void cop__handle_limit(cop_ctx *p, const struct cop__env *env);
+void cop__limit_told(const struct cop__env *env);
 cop_term cop__max_queue_map(cop_ctx *ctx, const cop_ctx *p);
 /* Heap, messages and binaries as max_heap_size counts them. */
 size_t cop__total_words(const cop_ctx *p);

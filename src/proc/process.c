@@ -46,15 +46,19 @@ static cop_term resolve_tuple(cop_ctx *p, cop_term dest) {
     return node.t.w == cop_as("nonode@nohost").t.w ? cop__name_lookup(name.t) : COP_NONE;
 }
 
-/* A process with limits counts what it gets; see meter.c. */
-static void send_counted(cop_ctx *ctx, uint32_t meter, struct cop__env *env) {
-    if (cop__meter_admit(ctx, meter, env))
+/* A process with limits counts what it gets; see meter.c. False when it would have had to wait. */
+static bool send_counted(cop_ctx *ctx, uint32_t meter, struct cop__env *env, bool may_wait) {
+    bool would_wait = false;
+    if (cop__meter_admit(ctx, meter, env, may_wait ? NULL : &would_wait))
         cop__deliver(ctx->worker, env);
     else
         cop__env_free(env);
+    return !would_wait;
 }
 
-cop_term cop__send(cop_ctx *ctx, cop_term dest, cop_term message) {
+static inline __attribute__((always_inline)) bool send_to(cop_ctx *ctx, cop_term dest,
+                                                          cop_term message, bool may_wait) {
+    bool sent = true;
     cop__enter(ctx);
     enum cop__signal kind = SIG_MESSAGE;
     if (cop_is_atom(dest)) {
@@ -78,13 +82,18 @@ cop_term cop__send(cop_ctx *ctx, cop_term dest, cop_term message) {
         uint32_t meter = slot != NULL ? __atomic_load_n(&slot->meter, __ATOMIC_RELAXED) : 0;
         struct cop__env *env = cop__env_new(kind, dest, ctx->pid, message);
         if (__builtin_expect(meter != 0, 0))
-            send_counted(ctx, meter, env);
+            sent = send_counted(ctx, meter, env, may_wait);
         else
             cop__deliver(ctx->worker, env);
     }
     if (cop__spend(ctx, cost))
         cop__requeue(ctx);
     cop__leave(ctx);
+    return sent;
+}
+
+cop_term cop__send(cop_ctx *ctx, cop_term dest, cop_term message) {
+    send_to(ctx, dest, message, true);
     return message;
 }
 
@@ -102,8 +111,8 @@ cop_term cop__process_send(cop_ctx *ctx, cop_term dest, cop_term message, int fl
         cop__badarg(ctx);
     if ((flags & COP_SEND_NOCONNECT) && is_far(dest))
         return cop_a(noconnect).t;
-    cop__send(ctx, dest, message);
-    return cop_a(ok).t;
+    bool sent = send_to(ctx, dest, message, (flags & COP_SEND_NOSUSPEND) == 0);
+    return sent ? cop_a(ok).t : cop_a(nosuspend).t;
 }
 
 /* ---- exit signals ---------------------------------------------------------------------------------- */

@@ -193,6 +193,9 @@ void cop__dead_letter(struct cop__worker *w, struct cop__env *env) {
     case SIG_ROOM:
         cop__answer_room(env);
         return;
+    case SIG_LIMIT:
+        cop__limit_told(env);
+        break;
     default:
         break;
     }
@@ -406,7 +409,7 @@ static __attribute__((noinline)) void handle(cop_ctx *p, struct cop__env *env) {
         break;
     }
     case SIG_LIMIT:
-        cop__handle_limit(p);
+        cop__handle_limit(p, env);
         break;
     case SIG_ROOM:
         cop__handle_room(p, env);

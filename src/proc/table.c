@@ -139,6 +139,8 @@ void cop__proc_free(cop_ctx *p) {
         cop__env_free(p->arg_env);
     if (p->extra != NULL && p->extra->exit_env != NULL)
         cop__env_free(p->extra->exit_env);
+    if (p->extra != NULL && p->extra->unsent != NULL)
+        cop__env_free(p->extra->unsent);
     cop__free(p->extra);
     cop__free(p->state);
     cop__heap_reset(&p->heap);

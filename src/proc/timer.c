@@ -287,6 +287,16 @@ static void shard_grow(struct shard *s) {
     cop__free(old);
 }
 
+size_t cop_node_timer_count(void) {
+    size_t count = 0;
+    for (int i = 0; i < SHARDS; i++) {
+        cop__lock(&shards[i].lock);
+        count += shards[i].count;
+        cop__unlock(&shards[i].lock);
+    }
+    return count;
+}
+
 static void shard_insert(struct public_timer *t) {
     struct shard *s = shard_of(t->ref);
     cop__lock(&s->lock);

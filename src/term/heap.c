@@ -137,7 +137,8 @@ void cop__fragment_free(struct cop__fragment *fragment) {
 }
 
 size_t cop__heap_words(const struct cop__heap *heap) {
-    return (size_t)(heap->lent_end - heap->lent) + heap->young_words + heap->old_words;
+    const uint64_t *lent_used = heap->young != NULL ? heap->lent_end : heap->hp;
+    return (size_t)(lent_used - heap->lent) + heap->young_words + heap->old_words;
 }
 
 /* Several boxes may refer to one object: in order of their objects, the same stand together. */
@@ -165,12 +166,17 @@ static size_t all_objects(const struct cop__heap *heap, void **out) {
     return n;
 }
 
-size_t cop__heap_shared_bytes(const struct cop__heap *heap) {
+size_t cop__heap_shared_bytes(const struct cop__heap *heap, const struct cop__offbox *const *more,
+                              size_t more_count) {
     size_t n = all_objects(heap, NULL), bytes = 0;
+    for (size_t i = 0; i < more_count; i++)
+        n += objects_of(more[i], NULL);
     if (n == 0)
         return 0;
     void **objects = cop__malloc(n * sizeof *objects);
-    all_objects(heap, objects);
+    size_t at = all_objects(heap, objects);
+    for (size_t i = 0; i < more_count; i++)
+        at += objects_of(more[i], objects + at);
     qsort(objects, n, sizeof *objects, by_object);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || objects[i] != objects[i - 1])

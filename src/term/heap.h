@@ -132,8 +132,9 @@ static inline void cop__heap_let(struct cop__heap *heap) {
     if (--heap->held == 0 && __builtin_expect(heap->limit_words != 0, 0))
         cop__heap_check_limit(heap);
 }
-/* Bytes of the shared binaries it refers to, each counted once. */
-size_t cop__heap_shared_bytes(const struct cop__heap *heap);
+/* Bytes of the shared binaries that it and these further lists refer to, each counted once. */
+size_t cop__heap_shared_bytes(const struct cop__heap *heap, const struct cop__offbox *const *more,
+                              size_t more_count);
 
 /* Set by the run-time: raises an error in the process that owns ctx; does not return. */
 extern void (*cop__raise_hook)(cop_ctx *ctx, cop_term reason);
