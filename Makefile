@@ -3,7 +3,7 @@ BUILD ?= build/release
 PREFIX ?= /usr/local
 CC ?= cc
 
-.PHONY: all demo test bench check conformance install clean setup
+.PHONY: all demo test bench soak million check conformance install clean setup
 
 all: setup $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -25,6 +25,15 @@ test: all
 # Runs the benchmarks against Erlang; writes build/bench/results.json.
 bench: all
 	bench/run.py $(BUILD)
+
+# Ten million short lives, of which nothing may be left.
+soak: all
+	$(BUILD)/bench/soak
+
+# A million processes that wait, of three kinds: what each costs.
+million: all
+	ninja -C $(BUILD) bench/million
+	$(BUILD)/bench/million
 
 # The sanitizer builds, clang-tidy, the format and the include rule.
 check: setup
