@@ -22,8 +22,9 @@ demo: all
 test: all
 	meson test -C $(BUILD) --print-errorlogs
 
-# Runs the benchmarks against Erlang; writes build/bench/results.json.
+# Runs the benchmarks against Erlang, Go and CAF; writes build/bench/results.json.
 bench: all
+	@scripts/setup bench
 	bench/run.py $(BUILD)
 
 # Ten million short lives, of which nothing may be left.

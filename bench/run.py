@@ -79,7 +79,64 @@ class Erlang:
              'erlang:system_info(version)]), halt().'])
 
 
-PEERS = [Erlang()]
+class Go:
+    name = "Go"
+    same_as = {"hog.uncooperative": "hog.cooperative"}
+    binary = os.path.join(OUT, "gobench")
+    # Where goroutines with channels were the fastest of all peers. They share memory, and have no
+    # mailboxes, links or monitors: a measure, not a peer that does the same.
+    workloads = {"spawn", "pingpong", "call.1", "call.8", "call.1000", "fanin.send", "ring", "fanout",
+                 "bigmsg.binary", "timers", "hog.cooperative", "hog.blocking"}
+
+    def build(self):
+        if shutil.which("go") is None:
+            print("! no go: its figures are left out; scripts/setup bench installs it",
+                  file=sys.stderr)
+            return False
+        environment = dict(os.environ, GOCACHE=os.path.join(OUT, "go-cache"), GOFLAGS="",
+                           GOPROXY="off")
+        subprocess.run(["go", "build", "-o", self.binary, "."], check=True, env=environment,
+                       cwd=os.path.join(ROOT, "bench", "go"))
+
+    def runs(self, workload):
+        return workload in self.workloads
+
+    def command(self, workload, schedulers):
+        return [self.binary, workload], {"GOMAXPROCS": schedulers}
+
+    def version(self):
+        return first_line(["go", "version"]).replace("go version ", "")
+
+
+class Caf:
+    name = "CAF"
+    same_as = {"memory.gen_server": "memory.callback"}  # an actor is an actor
+    binary = os.path.join(OUT, "cafbench")
+    workloads = {"memory.callback", "bigmsg.list"}
+
+    def build(self):
+        source = os.path.join(ROOT, "bench", "caf", "bench.cpp")
+        if not os.path.exists("/usr/include/caf/all.hpp") or shutil.which("g++") is None:
+            print("! no CAF: its figures are left out; scripts/setup bench installs it",
+                  file=sys.stderr)
+            return False
+        if (os.path.exists(self.binary)
+                and os.path.getmtime(self.binary) > os.path.getmtime(source)):
+            return None
+        return subprocess.run(["g++", "-std=c++17", "-O2", source, "-o", self.binary, "-lcaf_core",
+                               "-pthread"]).returncode == 0
+
+    def runs(self, workload):
+        return workload in self.workloads
+
+    def command(self, workload, schedulers):
+        return [self.binary, workload, str(schedulers)], {}
+
+    def version(self):
+        return "CAF " + first_line(["dpkg-query", "-W", "-f", "${Version}", "libcaf-dev"])
+
+
+PEERS = [Erlang(), Go(), Caf()]
 
 
 def build_ours(tree):

@@ -1,0 +1,3 @@
+module coppice/bench
+
+go 1.19
