@@ -34,8 +34,9 @@ static void re_029(cop_ctx *ctx, cop_registry_keys keys, int64_t n) {
     EXPECT_TERM(ctx, lookup(ctx, "\"hello\""), "[{_, :world}]");
     EXPECT(reg(ctx, "\"hello\"", ":another").ok);
     cop_term me = cop_self(ctx).t; /* the seed's example shows it sorted */
-    EXPECT_SAME(ctx, sorted(ctx, lookup(ctx, "\"hello\"")),
-                cop_list(ctx, cop_tuple(ctx, me, cop_a(another)), cop_tuple(ctx, me, cop_a(world))));
+    EXPECT_SAME(
+        ctx, sorted(ctx, lookup(ctx, "\"hello\"")),
+        cop_list(ctx, cop_tuple(ctx, me, cop_a(another)), cop_tuple(ctx, me, cop_a(world))));
 }
 TEST(RE_029_lookup_shows_all_entries) { for_duplicate(ctx, re_029); }
 
@@ -63,7 +64,8 @@ static int64_t entries_told(cop_ctx *ctx, int64_t *calls, bool *self_only) {
     int64_t count = 0;
     *calls = 0;
     *self_only = true;
-    for (cop_term list = test_flush(ctx), message, entries, pid; cop_get_cons(list, &message, &list);) {
+    for (cop_term list = test_flush(ctx), message, entries, pid;
+         cop_get_cons(list, &message, &list);) {
         EXPECT(cop_match_tuple(message, cop_a(entries), &entries, &pid)); /* no EXIT among them */
         EXPECT(cop_is_cons(entries));
         count += cop_list_length(entries);
@@ -110,7 +112,8 @@ static void re_032(cop_ctx *ctx, cop_registry_keys keys, int64_t n) {
     five_members(ctx, members);
     test_trap_exit(ctx);
     test_flush(ctx);
-    cop_registry_dispatch(ctx, REG, "hello", telling(ctx), &(cop_dispatch_opts){ .parallel = true });
+    cop_registry_dispatch(ctx, REG, "hello", telling(ctx),
+                          &(cop_dispatch_opts){ .parallel = true });
     EXPECT_INT(entries_told(ctx, &calls, &self_only), 6);
     EXPECT(self_only == !(n > 1 && keys == COP_REGISTRY_DUPLICATE));
     kill_members(ctx, members);
@@ -130,7 +133,8 @@ static void re_033(cop_ctx *ctx, cop_registry_keys keys, int64_t n) {
     cop_pid member = new_member(ctx, "[{\"hello\", 1}]");
     reg(ctx, "\"hello\"", "1");
     reg(ctx, "\"hello\"", "2");
-    cop_registry_dispatch(ctx, REG, "hello", cop_fun(ctx, broadcast, 1, cop_of(ctx, "world")), NULL);
+    cop_registry_dispatch(ctx, REG, "hello", cop_fun(ctx, broadcast, 1, cop_of(ctx, "world")),
+                          NULL);
     ASSERT_RECEIVE(ctx, "{:got, _, {:broadcast, \"world\"}}");
     EXPECT_TERM(ctx, test_flush(ctx), "[{:broadcast, \"world\"}, {:broadcast, \"world\"}]");
     kill_and_wait(ctx, member);
@@ -198,9 +202,10 @@ TEST(RE_038_listeners_of_a_duplicate_registry) {
     reg(ctx, "\"hello\"", ":world");
     reg(ctx, "\"hello\"", ":again");
     unregister(ctx, "\"hello\"");
-    EXPECT_TERM(ctx, test_flush(ctx),
-                "[{:register, :reg, \"hello\", _, :world}, {:register, :reg, \"hello\", _, :again}, "
-                "{:unregister, :reg, \"hello\", _}]");
+    EXPECT_TERM(
+        ctx, test_flush(ctx),
+        "[{:register, :reg, \"hello\", _, :world}, {:register, :reg, \"hello\", _, :again}, "
+        "{:unregister, :reg, \"hello\", _}]");
 }
 
 static void re_039(cop_ctx *ctx, cop_registry_keys keys, int64_t n) {
@@ -240,7 +245,8 @@ static void re_041(cop_ctx *ctx, cop_registry_keys keys, int64_t n) {
 TEST(RE_041_no_update_value_in_a_duplicate_registry) { for_duplicate(ctx, re_041); }
 
 static void re_043(cop_ctx *ctx, cop_registry_keys keys, int64_t n) {
-    static const char *const any = "[{{:\"$1\", :_, :\"$2\"}, [{:\"=:=\", :\"$1\", {:const, :_}}], %s}]";
+    static const char *const any =
+        "[{{:\"$1\", :_, :\"$2\"}, [{:\"=:=\", :\"$1\", {:const, :_}}], %s}]";
     static const char *const one =
         "[{{:\"$2\", :_, :\"$3\"}, [{:\"=:=\", :\"$2\", {:const, :\"$1\"}}], %s}]";
     char spec[200];
@@ -391,9 +397,7 @@ static void re_054(cop_ctx *ctx, cop_registry_keys keys) {
     cop_term message = COP_NONE;
     EXPECT(cop_receive_ref(ctx, 5000, down, &message));
     EXPECT_TERM(ctx, message, "{:DOWN, _, :process, _, :shutdown}");
-    EXPECT_ERROR(ctx, "%ArgumentError{message: \"unknown registry: :reg\"}") {
-        lookup(ctx, ":k");
-    }
+    EXPECT_ERROR(ctx, "%ArgumentError{message: \"unknown registry: :reg\"}") { lookup(ctx, ":k"); }
 }
 TEST(RE_054_the_registry_stops) { re_054(ctx, COP_REGISTRY_UNIQUE); }
 TEST(RE_054_a_duplicate_registry_stops) { re_054(ctx, COP_REGISTRY_DUPLICATE); }
