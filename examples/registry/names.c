@@ -69,8 +69,7 @@ static void run(cop_ctx *ctx, cop_term arg) {
     cop_started again = start_account(ctx, 7, 0);
     expect(cop_match_tuple(again.reason, cop_a(already_started), first.pid), "and only once");
     int64_t balance = 0;
-    cop_get_i64(cop_gen_server_call(ctx, account(ctx, 7),
-                                    cop_tuple(ctx, cop_a(deposit), 5), 0),
+    cop_get_i64(cop_gen_server_call(ctx, account(ctx, 7), cop_tuple(ctx, cop_a(deposit), 5), 0),
                 &balance);
     expect(balance == 105, "it is called by its name");
 
@@ -89,6 +88,4 @@ static void run(cop_ctx *ctx, cop_term arg) {
     expect(cop_list_length(cop_registry_select(ctx, ACCOUNTS, spec)) == 2, "two accounts in EUR");
 }
 
-int main(void) {
-    return cop_run(&(cop_node_opts){ .no_logger = true }, run);
-}
+int main(void) { return cop_run(&(cop_node_opts){ .no_logger = true }, run); }

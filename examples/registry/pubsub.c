@@ -80,6 +80,4 @@ static void run(cop_ctx *ctx, cop_term arg) {
     expect(cop_list_length(cop_registry_lookup(ctx, CHAT, "room")) == 9, "nine are left");
 }
 
-int main(void) {
-    return cop_run(&(cop_node_opts){ .no_logger = true }, run);
-}
+int main(void) { return cop_run(&(cop_node_opts){ .no_logger = true }, run); }

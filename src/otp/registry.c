@@ -32,12 +32,63 @@ _Noreturn void registry_unknown(cop_ctx *ctx, cop_atom name, const char *more) {
     cop_raise(ctx, "ArgumentError", "unknown registry: %s%s", text, more);
 }
 
+/*
+ * What registry_of found last, for some registries: reading it takes no table. A place is good when its
+ * own table is the name's table of now, and nobody's row of information was written since it was read
+ * (`version`). It is written under a sequence number that is odd meanwhile; who reads looks at it
+ * before and after.
+ */
+enum { KNOWN = 64 };
+static uint64_t version = 1; /* atomic */
+static struct known {
+    uint64_t sequence, version, own, keys, partitions, first, listeners; /* each atomic */
+} __attribute__((aligned(64))) known[KNOWN];
+
+static struct known *known_place(cop_atom name) { return &known[(name.t.w >> 4) % KNOWN]; }
+
+#define GET(field) __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
+#define SET(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELEASE)
+
+static bool is_known(struct registry *r) {
+    const struct known *k = known_place(r->name);
+    uint64_t sequence = GET(k->sequence);
+    bool good = GET(k->own) == r->own.id && GET(k->version) == GET(version);
+    r->keys = (int)GET(k->keys);
+    r->partitions = (int64_t)GET(k->partitions);
+    r->first.id = GET(k->first);
+    r->has_listeners = GET(k->listeners) != 0;
+    return good && r->own.id != 0 && sequence % 2 == 0 && GET(k->sequence) == sequence;
+}
+
+static void make_known(const struct registry *r, uint64_t at_version) {
+    struct known *k = known_place(r->name);
+    uint64_t sequence = GET(k->sequence);
+    if (sequence % 2 != 0
+        || !__atomic_compare_exchange_n(&k->sequence, &sequence, sequence + 1, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        return; /* somebody else writes there */
+    SET(k->own, r->own.id);
+    SET(k->version, at_version);
+    SET(k->keys, (uint64_t)r->keys);
+    SET(k->partitions, (uint64_t)r->partitions);
+    SET(k->first, r->first.id);
+    SET(k->listeners, (uint64_t)r->has_listeners);
+    SET(k->sequence, sequence + 2);
+}
+
+void registry_changed(void) { __atomic_fetch_add(&version, 1, __ATOMIC_SEQ_CST); }
+
 struct registry registry_of(cop_ctx *ctx, cop_atom name) {
     struct registry r = { .name = name, .own = cop_table_whereis(ctx, name) };
     cop_term info = COP_NONE;
+    if (is_known(&r))
+        return r;
+    uint64_t at_version = GET(version);
     cop_table_get(ctx, r.own, COP_INT(REGISTRY_INFO), NULL, &info);
-    if (cop_is_none(info) || !cop_match_tuple(info, &r.keys, &r.partitions, &r.first.id))
+    if (cop_is_none(info)
+        || !cop_match_tuple(info, &r.keys, &r.partitions, &r.first.id, &r.has_listeners))
         registry_unknown(ctx, name, "");
+    make_known(&r, at_version);
     return r;
 }
 
@@ -176,6 +227,8 @@ invalid:;
 
 static void tell_listeners(cop_ctx *ctx, const struct registry *r, cop_term message) {
     cop_term listeners = COP_NIL, listener;
+    if (!r->has_listeners)
+        return;
     cop_table_get(ctx, r->own, COP_INT(REGISTRY_LISTENERS), NULL, &listeners);
     while (cop_get_cons(listeners, &listener, &listeners))
         cop_send(ctx, listener, message);

@@ -95,9 +95,13 @@ static cop_init partition_init(cop_ctx *ctx, void *state, cop_term arg) {
         p->table =
             cop_table_new(ctx, &(cop_table_opts){ .duplicate = keys != COP_REGISTRY_UNIQUE });
     cop_table_put(ctx, p->own, COP_INT(index), cop_tuple(ctx, cop_self(ctx), p->table.id));
-    if (index == 0)
+    if (index == 0) {
+        cop_term listeners = COP_NIL;
+        cop_table_get(ctx, p->own, COP_INT(REGISTRY_LISTENERS), NULL, &listeners);
         cop_table_put(ctx, p->own, COP_INT(REGISTRY_INFO),
-                      cop_tuple(ctx, keys, partitions, p->table.id));
+                      cop_tuple(ctx, keys, partitions, p->table.id, cop_is_cons(listeners)));
+        registry_changed();
+    }
     return cop_init_ok();
 }
 
@@ -117,7 +121,7 @@ static void forget(cop_ctx *ctx, const struct partition *p, cop_pid pid) {
     cop_term info = COP_NONE, any;
     if (table.id == 0) {
         cop_table_get(ctx, p->own, COP_INT(REGISTRY_INFO), NULL, &info);
-        if (cop_is_none(info) || !cop_match_tuple(info, &any, &any, &table.id))
+        if (cop_is_none(info) || !cop_match_tuple(info, &any, &any, &table.id, &any))
             return;
     }
     cop_table_remove(ctx, table, &(cop_table_query){ .owner = pid }, NULL);

@@ -9,7 +9,7 @@
  * What the files of the registry share. A registry's own table has its name and these rows, of
  * nobody's; metadata stands in it too, under atoms and tuples:
  *
- *     -2        {keys, partitions, table of partition 0}
+ *     -2        {keys, partitions, table of partition 0, are there listeners?}
  *     -1        listeners
  *     0..N-1    {the partition's pid, its table}
  */
@@ -20,11 +20,14 @@ struct registry {
     cop_table own; /* the table of that name */
     int keys;      /* cop_registry_keys */
     int64_t partitions;
+    bool has_listeners;
     cop_table first; /* the table of partition 0; in a unique registry all entries are there */
 };
 
 /* Reads it; raises ArgumentError when no such registry runs. */
 struct registry registry_of(cop_ctx *ctx, cop_atom name);
+/* A row of information was written: what is remembered of others may be old. */
+void registry_changed(void);
 /* A partition: its process (may be NULL) and its table. */
 cop_table registry_partition(cop_ctx *ctx, const struct registry *r, int64_t index, cop_pid *pid);
 /* Which one is for this term. */

@@ -39,8 +39,58 @@ struct cop__cells {
     struct cell cells[];
 };
 
+static uint64_t mix(uint64_t hash, uint64_t word) {
+    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 32;
+}
+
+/* Eight bytes at a time; the rest is zero padded, and the size is part of the hash. */
+static uint64_t hash_bytes(cop_bytes bytes) {
+    uint64_t hash = bytes.size, word;
+    for (; bytes.size >= sizeof word; bytes.data += sizeof word, bytes.size -= sizeof word) {
+        memcpy(&word, bytes.data, sizeof word);
+        hash = mix(hash, word);
+    }
+    word = 0;
+    memcpy(&word, bytes.data, bytes.size);
+    return mix(hash, word);
+}
+
+/* Equal for what is ===. Immediates, binaries and short flat tuples, which keys usually are, have a way
+   of their own; the rest is hashed as maps do it. */
+static uint64_t hash_of(cop_term t, bool in_tuple) {
+    cop_bytes bytes;
+    unsigned bits;
+    if (cop_is_immediate(t))
+        return mix(0, t.w);
+    if (cop__is_kind(t, BOX_BINARY) && cop__binary_view(t, &bytes, &bits) && bits == 0)
+        return hash_bytes(bytes);
+    if (cop__is_kind(t, BOX_SHARED) && cop__binary_view(t, &bytes, &bits) && bits == 0)
+        return hash_bytes(bytes);
+    if (!in_tuple && cop__is_kind(t, BOX_TUPLE)) {
+        uint64_t *box = cop__box(t), hash = box[0];
+        for (size_t i = 1; i <= cop__header_size(box[0]); i++)
+            hash = mix(hash, hash_of((cop_term){ box[i] }, true));
+        return hash;
+    }
+    return cop__hash_key(t);
+}
+
+bool cop__same_key(cop_term a, cop_term b) {
+    if (a.w == b.w)
+        return true;
+    if (cop_is_immediate(a) || cop_is_immediate(b))
+        return false;
+    cop_bytes x, y;
+    unsigned x_bits, y_bits;
+    if (!cop__is_kind(a, BOX_BINARY) || !cop__is_kind(b, BOX_BINARY)
+        || !cop__binary_view(a, &x, &x_bits) || !cop__binary_view(b, &y, &y_bits))
+        return cop_same(a, b);
+    return x.size == y.size && x_bits == y_bits && memcmp(x.data, y.data, x.size) == 0;
+}
+
 struct cop__sought cop__sought_key(cop_term key) {
-    return (struct cop__sought){ .key = key, .hash = cop__hash_key(key) };
+    return (struct cop__sought){ .key = key, .hash = hash_of(key, false) };
 }
 
 struct cop__sought cop__sought_owner(uint64_t owner) {
@@ -52,7 +102,8 @@ static bool is_sought(enum cop__by by, struct cop__link *link, const struct cop_
     if (link->hash != sought->hash)
         return false;
     const struct cop__row *row = cop__row_of(link, by);
-    return by == BY_KEY ? cop_same(cop__row_key(row), sought->key) : row->owner == sought->owner;
+    return by == BY_KEY ? cop__same_key(cop__row_key(row), sought->key)
+                        : row->owner == sought->owner;
 }
 
 static struct cell *cell_of(enum cop__by by, struct cop__cells *cells,

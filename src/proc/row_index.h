@@ -23,10 +23,11 @@ struct cop__row {
     struct cop__link by[2];
     uint64_t owner;  /* a pid's word; 0: nobody's */
     bool in_table;   /* under the locks of its shards */
-    cop_term object; /* {key, {owner, value}} in body */
+    cop_term object; /* {key, {owner, value}}, which is the body */
     struct cop__offbox *offheap;
-    uint64_t body[];
+    uint64_t body[]; /* header, key, entry; header, owner, value; what these point to */
 };
+enum { ROW_KEY = 1, ROW_ENTRY = 2, ROW_OWNER = 4, ROW_VALUE = 5, ROW_WORDS = 6 };
 
 struct cop__cells;
 struct cop__shard {
@@ -53,9 +54,11 @@ static inline struct cop__row *cop__row_of(struct cop__link *link, enum cop__by 
     return (struct cop__row *)((char *)link - offsetof(struct cop__row, by)
                                - by * sizeof(struct cop__link));
 }
-static inline cop_term cop__row_key(const struct cop__row *row) { return cop_elem(row->object, 0); }
-static inline cop_term cop__row_entry(const struct cop__row *row) {
-    return cop_elem(row->object, 1);
+static inline cop_term cop__row_key(const struct cop__row *row) {
+    return (cop_term){ row->body[ROW_KEY] };
+}
+static inline cop_term cop__row_value(const struct cop__row *row) {
+    return (cop_term){ row->body[ROW_VALUE] };
 }
 static inline struct cop__link *cop__link_next(const struct cop__link *link) {
     return __atomic_load_n(&link->next, __ATOMIC_ACQUIRE);
@@ -64,6 +67,8 @@ static inline struct cop__shard *cop__shard_of(struct cop__index *index, uint64_
     return &index->shards[hash % COP__SHARDS];
 }
 
+/* ===, as cop_same has it, with a short way for what keys usually are. */
+bool cop__same_key(cop_term a, cop_term b);
 struct cop__sought cop__sought_key(cop_term key);
 struct cop__sought cop__sought_owner(uint64_t owner);
 /* The first row, or NULL. Pinned, or under the shard's lock. */

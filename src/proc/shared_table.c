@@ -216,15 +216,15 @@ static cop_term copy_into(cop_term t, uint64_t **hp, struct cop__offbox **offhea
 }
 
 static struct cop__row *row_new(cop_term owner, cop_term key, cop_term value) {
-    size_t words = 6 + cop__term_words(key) + cop__term_words(value);
+    size_t words = ROW_WORDS + cop__term_words(key) + cop__term_words(value);
     struct cop__row *row = cop__malloc(sizeof *row + words * sizeof(uint64_t));
     *row = (struct cop__row){ .retired.release = row_free, .owner = owner.w };
-    uint64_t *b = row->body, *hp = b + 6;
+    uint64_t *b = row->body, *hp = b + ROW_WORDS;
     b[0] = b[3] = cop__header(BOX_TUPLE, 2);
-    b[1] = copy_into(key, &hp, &row->offheap).w;
-    b[2] = cop__box_term(b + 3).w;
-    b[4] = owner.w != 0 ? owner.w : cop_a(nil).t.w;
-    b[5] = copy_into(value, &hp, &row->offheap).w;
+    b[ROW_KEY] = copy_into(key, &hp, &row->offheap).w;
+    b[ROW_ENTRY] = cop__box_term(b + 3).w;
+    b[ROW_OWNER] = owner.w != 0 ? owner.w : cop_a(nil).t.w;
+    b[ROW_VALUE] = copy_into(value, &hp, &row->offheap).w;
     row->object = cop__box_term(b);
     return row;
 }
@@ -365,7 +365,7 @@ cop_table_status cop_table_get(cop_ctx *ctx, cop_table table, cop_term key, cop_
     if (owner != NULL)
         owner->t.w = row->owner;
     if (value != NULL)
-        *value = copied(ctx, cop_elem(cop__row_entry(row), 1));
+        *value = copied(ctx, cop__row_value(row));
     return end(&u, COP_TABLE_OK, 0);
 }
 
@@ -421,7 +421,8 @@ static struct cop__row *step(struct walk *w) {
 
 static bool has_key(const struct walk *w, const struct cop__row *row) {
     return cop_is_none(w->query->key)
-           || (row->by[BY_KEY].hash == w->key.hash && cop_same(cop__row_key(row), w->query->key));
+           || (row->by[BY_KEY].hash == w->key.hash
+               && cop__same_key(cop__row_key(row), w->query->key));
 }
 
 static struct cop__row *next(struct walk *w) {
@@ -452,22 +453,22 @@ static uint64_t *out_add(cop_ctx *ctx, struct out *out, size_t words) {
 
 static void out_term(cop_ctx *ctx, struct out *out, cop_term t) { out_add(ctx, out, 0)[0] = t.w; }
 
-static void out_entry(cop_ctx *ctx, struct out *out, cop_term entry) {
+static void out_entry(cop_ctx *ctx, struct out *out, const struct cop__row *row) {
     uint64_t *cons = out_add(ctx, out, 3);
     cons[0] = cop__box_term(cons + 2).w;
     cons[2] = cop__header(BOX_TUPLE, 2);
-    cons[3] = cop_elem(entry, 0).w;
-    cons[4] = copied(ctx, cop_elem(entry, 1)).w;
+    cons[3] = row->body[ROW_OWNER];
+    cons[4] = copied(ctx, cop__row_value(row)).w;
 }
 
 static void out_row(cop_ctx *ctx, struct out *out, cop_table_what what,
                     const struct cop__row *row) {
     if (what == COP_TABLE_ENTRIES)
-        out_entry(ctx, out, cop__row_entry(row));
+        out_entry(ctx, out, row);
     else if (what == COP_TABLE_KEYS)
         out_term(ctx, out, copied(ctx, cop__row_key(row)));
     else
-        out_term(ctx, out, copied(ctx, cop_elem(cop__row_entry(row), 1)));
+        out_term(ctx, out, copied(ctx, cop__row_value(row)));
 }
 
 static const struct cop__match_spec *spec_of(cop_ctx *ctx, const cop_table_query *query) {
@@ -479,8 +480,27 @@ static const struct cop__match_spec *spec_of(cop_ctx *ctx, const cop_table_query
     return spec;
 }
 
+/* The rows of a key that live, as entries: what is asked for most. */
+static cop_table_status read_key(cop_ctx *ctx, cop_table table, cop_term key, cop_term *list) {
+    struct use u = begin(ctx, table);
+    struct out out = { .list = COP_NIL };
+    struct cop__sought sought = cop__sought_key(key);
+    size_t seen = 0;
+    struct cop__link *link = u.table == NULL ? NULL : cop__index_find(&u.table->keys, &sought);
+    for (; link != NULL; link = cop__link_next(link), seen++) {
+        const struct cop__row *row = cop__row_of(link, BY_KEY);
+        if (is_live(row))
+            out_entry(ctx, &out, row);
+    }
+    *list = out.list;
+    return end(&u, COP_TABLE_OK, seen);
+}
+
 cop_table_status cop_table_read(cop_ctx *ctx, cop_table table, const cop_table_query *query,
                                 cop_term *list) {
+    if (!cop_is_none(query->key) && cop_is_none(query->owner.t) && cop_is_none(query->spec)
+        && query->what == COP_TABLE_ENTRIES && !query->with_dead)
+        return read_key(ctx, table, query->key, list);
     const struct cop__match_spec *spec = spec_of(ctx, query);
     struct use u = begin(ctx, table);
     struct walk w = walk_over(u.table, query, spec);
