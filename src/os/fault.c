@@ -44,7 +44,10 @@ static void on_signal(int signo, siginfo_t *info, void *context) {
     /* The last handler's frames may have been left by a jump; where this one begins is known. */
     cop__fiber_abandon_frames(((const ucontext_t *)context)->uc_stack.ss_sp,
                               (uintptr_t)__builtin_frame_address(0));
-    struct cop__fault fault = { .signo = signo, .code = info->si_code, .address = info->si_addr };
+    /* A signal that was sent has no address, but its sender's id in that place. */
+    struct cop__fault fault = { .signo = signo,
+                                .code = info->si_code,
+                                .address = info->si_code > 0 ? info->si_addr : NULL };
     read_registers(context, &fault);
     if (installed(&fault))
         return;

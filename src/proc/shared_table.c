@@ -50,6 +50,8 @@ void cop__tables_init(void) {
     if (all.places == NULL || all.names == NULL || all.free == NULL)
         cop__panic(__FILE__, __LINE__, "no memory for tables");
     all.top = all.free_count = 0;
+    if (cop__node.sim) /* the ids of a run are the same whatever ran before it */
+        all.serial = 0;
 }
 
 void cop__tables_free(void) {

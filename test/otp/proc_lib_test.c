@@ -251,6 +251,7 @@ TEST(PR_136_a_name_for_the_initial_call) {
     cop_started sup = cop_supervisor_start_link(ctx, NULL, 0, NULL);
     EXPECT_TERM(ctx, cop_proc_lib_translate_initial_call(ctx, sup.pid),
                 "{:supervisor, Supervisor.Default, 1}");
+    await_waiting(ctx, sup.pid);
     EXPECT_TERM(ctx, cop_process_info(ctx, sup.pid, cop_a(current_function)),
                 "{:gen_server, :loop, 7}");
 }

@@ -194,8 +194,10 @@ TEST(a_callback_hears_of_what_was_raised) {
 
 TEST(what_raised_raises_ends_the_process) {
     cop_pid p = raiser(ctx);
+    cop_process_suspend(ctx, p, 0); /* both are there before it handles the first */
     cop_send(ctx, p, cop_tuple(ctx, cop_a(exit), cop_a(first)));
     cop_send(ctx, p, cop_a(second));
+    cop_process_resume(ctx, p);
     ASSERT_RECEIVE(ctx, "{:exit, :first, false}");
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :second}");
 }
