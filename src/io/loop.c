@@ -11,6 +11,7 @@
 #include "io/loop.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "os/alloc.h"
@@ -30,6 +31,7 @@ static struct {
     uv_async_t wake;
     struct cop__bound *bound;
     struct call *calls, **last_call;
+    unsigned holds; /* the loop's thread only */
 } io = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 static void wake(void *arg) {
@@ -67,11 +69,21 @@ static void close_handle(uv_handle_t *handle, void *arg) {
         uv_close(handle, NULL);
 }
 
+void cop__io_hold(void) { io.holds++; }
+void cop__io_let(void) { io.holds--; }
+
 static void *loop_main(void *arg) {
     (void)arg;
+    /* Writing to what nobody reads is an error there and no signal. */
+    sigset_t broken_pipe;
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &broken_pipe, NULL);
     while (!__atomic_load_n(&io.stop, __ATOMIC_ACQUIRE))
         uv_run(&io.loop, UV_RUN_DEFAULT);
     cop__bound_free(io.bound);
+    while (io.holds > 0)
+        uv_run(&io.loop, UV_RUN_ONCE);
     uv_walk(&io.loop, close_handle, NULL);
     uv_run(&io.loop, UV_RUN_DEFAULT);
     uv_loop_close(&io.loop);
