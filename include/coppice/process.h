@@ -346,7 +346,7 @@ cop_ref cop__process_monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts
 /*
  * Monitors a process or port: when it ends, the caller receives one message.
  *
- * Elixir:  Process.monitor/1,2, Port.monitor/1
+ * Elixir:  Process.monitor/1,2; a cop_port too (cop_port_monitor of coppice/port.h takes only those)
  * Item:    cop_pid, cop_port, cop_atom (a registered name) or a cop_term, {name, node} too
  * Message: {:DOWN, ref, :process | :port, object, reason}; object is the pid or port, or
  *          {name, node} for a name; reason is :noproc if it was gone already

@@ -7,6 +7,8 @@
  * wait, so they need neither a borrowed stack nor a place to come back to, except the jump of
  * cop__bound_run for ports that end.
  */
+#include <coppice/port.h>
+
 #include "proc/proc.h"
 
 struct cop__bound {
@@ -57,7 +59,10 @@ static void stop_port(cop_ctx *p, cop_term reason) {
     if (stop != NULL)
         stop(p, p->state, reason);
     p->state = NULL; /* the port's data is its own */
+    struct cop__env *last_word = p->extra->last_word;
     cop__die(p, reason);
+    if (last_word != NULL)
+        cop__deliver(cop__worker_self(), last_word);
 }
 
 static void run_port(cop_ctx *p) {
@@ -130,6 +135,9 @@ cop_port cop__port_open(cop_ctx *ctx, struct cop__bound *bound, const struct cop
     port->bound = bound;
     port->life = LIFE_START;
     port->where = WHERE_RUNNABLE;
+    port->trap_exit =
+        true; /* so that a link to the dead is a signal, which ends it, and no error */
+    cop__extra_of(port)->owner = owner.t;
     cop_port result = { port->pid };
     if (owner.t.w == ctx->pid.w) {
         uint32_t id = ++ctx->link_ids == 0 ? ++ctx->link_ids : ctx->link_ids;
@@ -174,6 +182,62 @@ void cop__port_close(cop_ctx *ctx, cop_term reason) {
     extra->exit_term = extra->exit_env->term;
     ctx->pending_exit = true;
 }
+
+/* ---- the owner, and others ------------------------------------------------------------------------ */
+
+void cop__port_own(cop_ctx *ctx, cop_pid owner) {
+    cop__extra_of(ctx)->owner = owner.t;
+    cop_process_link(ctx, owner);
+}
+
+void cop__port_last_word(cop_ctx *ctx, cop_pid to, cop_term message) {
+    struct cop__extra *extra = cop__extra_of(ctx);
+    COP_ASSERT(extra->last_word == NULL);
+    extra->last_word = cop__env_new(SIG_MESSAGE, to.t, ctx->pid, message);
+}
+
+bool cop__port_is_open(cop_port port) { return cop__is_local_port(port.t) && cop__is_here(port.t); }
+
+bool cop__port_may_have(cop_pid owner) {
+    return cop__is_local_pid(owner.t) && cop__is_here(owner.t);
+}
+
+cop_term cop_port_list(cop_ctx *ctx) {
+    cop_term list = COP_NIL;
+    for (uint32_t i = __atomic_load_n(&cop__node.slot_top, __ATOMIC_ACQUIRE); i > 0; i--) {
+        cop_term id = { __atomic_load_n(&cop__node.slots[i - 1].pid, __ATOMIC_ACQUIRE) };
+        if (cop__is_local_port(id))
+            list = cop_cons(ctx, id, list);
+    }
+    return list;
+}
+
+cop_term cop__port_item(cop_ctx *ctx, cop_atom item) { return cop__info_answer(ctx, ctx, item.t); }
+
+void cop__port_limit_commands(cop_ctx *ctx, size_t length) { cop__meter_commands(ctx, length); }
+void cop__port_set_busy(cop_ctx *ctx, bool busy) { cop__meter_set_busy(ctx, busy); }
+
+bool cop__port_has_waiters(const cop_ctx *ctx) {
+    return ctx->extra != NULL && ctx->extra->waiters != NULL;
+}
+
+bool cop__port_is_busy(cop_port port) {
+    struct cop__slot *slot = cop__slot_of(port.t);
+    uint32_t meter = slot != NULL ? __atomic_load_n(&slot->meter, __ATOMIC_ACQUIRE) : 0;
+    return meter != 0 && cop__meter_is_full(meter) && cop__is_here(port.t);
+}
+
+cop_ref cop__port_ask_unread(cop_ctx *ctx, cop_pid pid) {
+    cop_ref ref = cop__ref_next(ctx);
+    struct cop__scratch scratch;
+    cop_ctx *c = cop__scratch_open(&scratch);
+    cop_term what = cop_cons(c, ref, cop_tuple(c, cop_a(unread), ctx->pid));
+    cop__deliver(ctx->worker, cop__env_new(SIG_INFO, pid.t, ctx->pid, what));
+    cop__scratch_close(&scratch);
+    return ref;
+}
+
+/* ---- the end -------------------------------------------------------------------------------------- */
 
 void cop__bound_free(struct cop__bound *b) {
     /* Kill what is left: the ports of processes that outlived their ends. */

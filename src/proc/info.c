@@ -425,8 +425,25 @@ static bool is_known(cop_term item) {
     return find_item(item) != NULL || cop_match_tuple(item, cop_a(dictionary), &key);
 }
 
+/* Bytes of the messages from `sender` that wait. */
+static size_t unread_of(const cop_ctx *p, cop_term sender) {
+    size_t bytes = 0;
+    for (const struct cop__env *env = p->queue; env != NULL; env = env->next) {
+        if (env->kind != SIG_MESSAGE || env->from.w != sender.w)
+            continue;
+        bytes += sizeof *env + env->frag.words * sizeof(uint64_t);
+        for (const struct cop__offbox *box = env->frag.offheap; box != NULL; box = box->next)
+            if (cop__header_kind(box->header) == BOX_SHARED)
+                bytes += ((const struct cop__shared *)box->shared)->size;
+    }
+    return bytes;
+}
+
 static cop_term value_of(cop_ctx *ctx, cop_ctx *p, cop_term item) {
     cop_term key;
+    cop_port port;
+    if (cop_match_tuple(item, cop_a(unread), &port)) /* a port asks */
+        return cop_of(ctx, unread_of(p, port.t));
     int64_t calls;
     if (cop_match_tuple(item, cop_a(dictionary), &key))
         return dictionary_key(p, key);

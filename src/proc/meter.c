@@ -27,7 +27,9 @@ struct meter {
     size_t heap_words; /* of max_heap_size when messages count; 0: none */
     size_t max_length, max_words;
     uint8_t policy;
-    uint8_t told; /* atomic: TOLD_* of which a signal to its owner is on the way */
+    uint8_t told;     /* atomic: TOLD_* of which a signal to its owner is on the way */
+    uint8_t commands; /* a port's: only {_, {:command, _}} is counted */
+    uint8_t busy;     /* atomic; a port's: full, whatever the counts say */
     uint32_t next_free;
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct meter) == 64, "a meter is one cache line");
@@ -68,6 +70,8 @@ static struct meter *meter_of(cop_ctx *p) {
     struct meter *m = &meters.all[number];
     m->dropped = 0;
     m->heap_words = m->max_length = m->max_words = 0;
+    m->commands = 0;
+    __atomic_store_n(&m->busy, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&m->told, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&p->slot->meter, number, __ATOMIC_RELEASE);
     return m;
@@ -100,6 +104,8 @@ void cop__meter_release(struct cop__env *env) {
 /* Counts a message in, unless the mailbox is full. Who comes at the same time as others may find it
    full by what they take back at once: as if he had come a little earlier. */
 static bool count_in(struct meter *m, const struct cop__env *env, int64_t *words) {
+    if (__atomic_load_n(&m->busy, __ATOMIC_RELAXED))
+        return false;
     int64_t added = (int64_t)weight(env);
     int64_t length = __atomic_fetch_add(&m->length, 1, __ATOMIC_RELAXED);
     *words = __atomic_fetch_add(&m->words, added, __ATOMIC_RELAXED);
@@ -113,9 +119,18 @@ static bool count_in(struct meter *m, const struct cop__env *env, int64_t *words
     return false;
 }
 
+static bool is_command(cop_term message) {
+    const cop_term *e = cop__tuple_elems(message, 2);
+    e = e != NULL ? cop__tuple_elems(e[1], 2) : NULL;
+    return e != NULL && e[0].w == cop_a(command).t.w;
+}
+
 /* Ports and processes that are ending cannot wait, and what a port read cannot be dropped. A letter to
    somebody who has moved goes the way of all dead letters. */
-static bool always_passes(const cop_ctx *sender, const struct cop__env *env) {
+static bool always_passes(const cop_ctx *sender, const struct meter *m,
+                          const struct cop__env *env) {
+    if (m->commands && !is_command(env->term))
+        return true;
     const cop_term *e = cop__tuple_elems(env->term, 3);
     return env->kind != SIG_MESSAGE || env->to.w == sender->pid.w || sender->kind == KIND_PORT
            || sender->exiting || (e != NULL && e[0].w == cop_a(system).t.w)
@@ -157,7 +172,7 @@ static void wait_for_room(cop_ctx *sender, struct cop__env *env) {
 bool cop__meter_admit(cop_ctx *sender, uint32_t number, struct cop__env *env, bool *would_wait) {
     struct meter *m = &meters.all[number];
     int64_t words;
-    if (always_passes(sender, env))
+    if (always_passes(sender, m, env))
         return true;
     while (!count_in(m, env, &words)) {
         if (m->policy == COP_QUEUE_DROP) {
@@ -189,6 +204,27 @@ void cop__set_max_queue(cop_ctx *p, size_t length, size_t bytes, int policy) {
     m->policy = (uint8_t)policy;
 }
 
+void cop__meter_commands(cop_ctx *p, size_t length) {
+    struct meter *m = meter_of(p);
+    m->max_length = length;
+    m->commands = 1;
+    m->policy = COP_QUEUE_WAIT;
+}
+
+void cop__meter_set_busy(cop_ctx *p, bool busy) {
+    COP_ASSERT(p->slot->meter != 0);
+    __atomic_store_n(&meters.all[p->slot->meter].busy, busy, __ATOMIC_RELAXED);
+    if (!busy && p->extra != NULL && p->extra->waiters != NULL)
+        cop__meter_wake(p);
+}
+
+bool cop__meter_is_full(uint32_t number) {
+    const struct meter *m = &meters.all[number];
+    return __atomic_load_n(&m->busy, __ATOMIC_RELAXED)
+           || (m->max_length != 0
+               && __atomic_load_n(&m->length, __ATOMIC_RELAXED) >= (int64_t)m->max_length);
+}
+
 /* SIG_ROOM: somebody waits until there is room again. */
 void cop__handle_room(cop_ctx *p, struct cop__env *env) {
     struct cop__extra *extra = cop__extra_of(p);
@@ -210,8 +246,9 @@ void cop__meter_wake(cop_ctx *p) {
     struct cop__extra *extra = p->extra;
     const struct meter *m = p->slot != NULL ? &meters.all[p->slot->meter] : NULL;
     if (m != NULL && !p->exiting
-        && ((m->max_length != 0
-             && __atomic_load_n(&m->length, __ATOMIC_RELAXED) > (int64_t)m->max_length / 2)
+        && (__atomic_load_n(&m->busy, __ATOMIC_RELAXED)
+            || (m->max_length != 0
+                && __atomic_load_n(&m->length, __ATOMIC_RELAXED) > (int64_t)m->max_length / 2)
             || (m->max_words != 0
                 && __atomic_load_n(&m->words, __ATOMIC_RELAXED) > (int64_t)m->max_words / 2)))
         return;

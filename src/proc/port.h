@@ -50,6 +50,31 @@ void cop__port_close(cop_ctx *ctx, cop_term reason);
 /* The port of such a ctx. */
 cop_port cop__port_self(cop_ctx *ctx);
 
+/* Another owner, who becomes linked; the link of the last one stays. The owner's end closes the port,
+   whatever its reason; the :normal end of others that are linked does not. One that is gone closes it
+   with :noproc. */
+void cop__port_own(cop_ctx *ctx, cop_pid owner);
+/* Sent when the port has ended and its links and monitors were told. At most one. */
+void cop__port_last_word(cop_ctx *ctx, cop_pid to, cop_term message);
+/* Is it a port that lives? A process that could own one? Any thread. */
+bool cop__port_is_open(cop_port port);
+bool cop__port_may_have(cop_pid owner);
+/* An item of Process.info about the port itself. */
+cop_term cop__port_item(cop_ctx *ctx, cop_atom item);
+
+/*
+ * Back-pressure from a port to its senders. At most `length` messages {_, {:command, _}} wait in its
+ * mailbox, and while it is busy none is put there: who sends one waits. All other messages pass.
+ */
+void cop__port_limit_commands(cop_ctx *ctx, size_t length);
+void cop__port_set_busy(cop_ctx *ctx, bool busy);
+bool cop__port_has_waiters(const cop_ctx *ctx);
+/* Would who sends a command wait now? Any thread. */
+bool cop__port_is_busy(cop_port port);
+/* And to a port from the process that it floods: asks for the bytes of the port's own messages that
+   wait in its mailbox. The answer comes as a message, {ref, {bytes}}, or {ref, nil} from the dead. */
+cop_ref cop__port_ask_unread(cop_ctx *ctx, cop_pid pid);
+
 /* Run at cop_node_stop, last registered first, before workers end; and what may be asked when a
    service must start with the first use. Host thread or process. */
 void cop__node_at_stop(void (*stop)(void *arg), void *arg);

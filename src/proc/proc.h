@@ -247,7 +247,8 @@ struct cop__extra {
     uint32_t save_calls;
     uint32_t node_monitors;
     bool no_kill, no_log, off_heap, with_shared, sensitive, async_dist;
-    void (*port_stop)(cop_ctx *, void *, cop_term);
+    cop_term owner;             /* a port's */
+    struct cop__env *last_word; /* a port's: delivered after its end */
 };
 
 struct cop_ctx {
@@ -548,6 +549,10 @@ void cop__meter_give(struct cop__slot *slot);
 /* Senders that wait go on if there is room, or when the process ends. */
 void cop__meter_wake(cop_ctx *p);
 void cop__handle_room(cop_ctx *p, struct cop__env *env);
+/* A port's meter: see port.h. */
+void cop__meter_commands(cop_ctx *p, size_t length);
+void cop__meter_set_busy(cop_ctx *p, bool busy);
+bool cop__meter_is_full(uint32_t number);
 void cop__answer_room(struct cop__env *env);
 void cop__handle_limit(cop_ctx *p, const struct cop__env *env);
 void cop__limit_told(const struct cop__env *env);

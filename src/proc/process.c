@@ -6,6 +6,8 @@
  *
  * Threads: the caller's process's runner.
  */
+#include <coppice/port.h>
+
 #include "proc/proc.h"
 
 bool cop__is_local_pid(cop_term t) { return (t.w & 15) == COP__TAG_PID; }
@@ -204,11 +206,11 @@ static cop_term monitor_target(cop_ctx *ctx, cop_term item, uint64_t *name) {
 }
 
 /* Nobody has that name: the down message comes at once. */
-static void down_for_name(cop_ctx *ctx, cop_ref ref, uint64_t name) {
+static void down_for_name(cop_ctx *ctx, cop_ref ref, uint64_t name, cop_atom kind) {
     struct cop__scratch scratch;
     cop_ctx *c = cop__scratch_open(&scratch);
     cop_term object = cop_tuple(c, (cop_term){ name }, cop_as("nonode@nohost"));
-    cop_term down = cop_tuple(c, cop_as("DOWN"), ref, cop_a(process), object, cop_a(noproc));
+    cop_term down = cop_tuple(c, cop_as("DOWN"), ref, kind, object, cop_a(noproc));
     struct cop__env *env = cop__env_new(SIG_DOWN, ctx->pid, ctx->pid, down);
     cop__scratch_close(&scratch);
     cop__deliver(ctx->worker, env);
@@ -222,17 +224,20 @@ struct cop__env *cop__monitor_env(cop_term target, cop_term watcher, cop_term re
     return env;
 }
 
-cop_ref cop__process_monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts *opts) {
-    cop__enter(ctx);
+/* `kind` is :port when only a port will do. In the run-time. */
+static cop_ref monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts *opts, cop_atom kind) {
     uint64_t name;
+    bool port_only = kind.t.w == cop_a(port).t.w;
     if (opts != NULL && (unsigned)opts->alias > COP_ALIAS_REPLY_DEMONITOR)
         cop__badarg(ctx);
     cop_term target = monitor_target(ctx, item, &name);
+    if (port_only && name == 0 && !cop__is_local_port(target))
+        cop__badarg(ctx);
+    if (port_only && !cop__is_local_port(target))
+        target = COP_NONE;
     cop_ref ref = cop__ref_next(ctx);
-    if (target.w == ctx->pid.w && opts == NULL) { /* never fires */
-        cop__leave(ctx);
-        return ref;
-    }
+    if (target.w == ctx->pid.w && opts == NULL)
+        return ref; /* never fires */
     struct cop__rel *rel = cop__rel_add(&ctx->rels, ref.t.w, REL_MONITOR);
     rel->other = target.w;
     rel->name = name;
@@ -242,11 +247,24 @@ cop_ref cop__process_monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts
             rel->tag = cop__tag_fragment(opts->tag);
     }
     if (cop_is_none(target)) {
-        down_for_name(ctx, ref, name);
+        down_for_name(ctx, ref, name, kind);
     } else if (target.w != ctx->pid.w) {
         cop__deliver(ctx->worker, cop__monitor_env(target, ctx->pid, ref.t, name));
     }
     cop__spend(ctx, 1);
+    return ref;
+}
+
+cop_ref cop__process_monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts *opts) {
+    cop__enter(ctx);
+    cop_ref ref = monitor(ctx, item, opts, cop_a(process));
+    cop__leave(ctx);
+    return ref;
+}
+
+cop_ref cop__port_monitor(cop_ctx *ctx, cop_term item) {
+    cop__enter(ctx);
+    cop_ref ref = monitor(ctx, item, NULL, cop_a(port));
     cop__leave(ctx);
     return ref;
 }

@@ -262,7 +262,10 @@ static void handle_exit(cop_ctx *p, struct cop__env *env) {
         exit_pending(p, env, cop_a(killed).t);
         return;
     }
-    if (p->kind == KIND_PORT)
+    if (p->kind == KIND_PORT && by_link && reason.w == cop_a(normal).t.w
+        && env->from.w != cop__extra_of(p)->owner.w)
+        cop__env_free(env); /* a former owner's, for one */
+    else if (p->kind == KIND_PORT)
         exit_pending(p, env, reason); /* a port does not outlive what it is linked to */
     else if (p->trap_exit)
         cop__queue_append(p, env);
