@@ -21,6 +21,7 @@
 #include <coppice/os.h>
 #include <coppice/partition_supervisor.h>
 #include <coppice/pattern.h>
+#include <coppice/port.h>
 #include <coppice/proc_lib.h>
 #include <coppice/process.h>
 #include <coppice/registry.h>

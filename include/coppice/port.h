@@ -136,10 +136,10 @@ enum { COP_PORT_NOSUSPEND = 1, COP_PORT_FORCE = 2 };
  * Errors:  :badarg for a closed port, an unknown name, or what is no iodata
  */
 #define cop_port_command(ctx, port, iodata) cop_port_command_opts((ctx), (port), (iodata), 0)
-#define cop_port_command_opts(ctx, port, iodata, flags)                                    \
-    ({                                                                                     \
-        cop_ctx *cop__sc = (ctx);                                                          \
-        cop__port_command(cop__sc, COP_TERM(port), cop_of(cop__sc, iodata), (flags));      \
+#define cop_port_command_opts(ctx, port, iodata, flags)                               \
+    ({                                                                                \
+        cop_ctx *cop__sc = (ctx);                                                     \
+        cop__port_command(cop__sc, COP_TERM(port), cop_of(cop__sc, iodata), (flags)); \
     })
 
 void cop__port_connect(cop_ctx *ctx, cop_term port, cop_pid owner);
