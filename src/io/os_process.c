@@ -328,9 +328,8 @@ static void os_command(struct cop__port_frame *frame, cop_term iodata, size_t si
         cop__port_close(frame->ctx, cop__port_error(rc));
 }
 
-static bool os_close(struct cop__port_frame *frame) {
+static void os_close(struct cop__port_frame *frame) {
     cop__port_close(frame->ctx, cop_a(normal).t);
-    return true;
 }
 
 static size_t os_queued(const struct cop__port_frame *frame) {

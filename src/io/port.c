@@ -125,7 +125,8 @@ static bool ask_by_call(struct cop__port_frame *f, cop_pid pid, cop_ref ref, cop
     cop_pid fresh;
     cop_atom item;
     if (cop_match(request, cop_a(close))) {
-        if (!f->kind->close(f))
+        f->kind->close(f);
+        if (!cop__port_is_ending(ctx))
             cop_send(ctx, pid, cop_tuple(ctx, ref, cop_a(true)));
         return true;
     }

@@ -24,13 +24,12 @@ struct cop__port_frame {
 /*
  * What a kind does.
  *   command   writes; the iodata has that size
- *   close     ends the port: true when it will have ended after this callback; false when it must write
- *             something first
+ *   close     ends the port: now (cop__port_close), or when it has written what there is
  *   queued    bytes that wait to be written
  */
 struct cop__port_kind {
     void (*command)(struct cop__port_frame *frame, cop_term iodata, size_t size);
-    bool (*close)(struct cop__port_frame *frame);
+    void (*close)(struct cop__port_frame *frame);
     size_t (*queued)(const struct cop__port_frame *frame);
 };
 

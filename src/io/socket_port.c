@@ -11,13 +11,13 @@
  *     {:close, pid, ref, nil}    answered by the end of the port
  *     {:cancel, ref}  {:flush}  {:active, mode}  {:"$close"}  without an answer
  *
- * and those of Erlang's port protocol: {owner, {:command, iodata}}, {owner, :close},
- * {owner, {:connect, new}}.
+ * and those of the frame that all ports stand in (port.c).
  *
  * A process that waits and is not the owner (whose end is the port's) is monitored, so that nothing is
  * handed to the dead.
  * Threads: all of it on the loop's thread, inside a callback of the port.
  */
+#include "io/port.h"
 #include "io/socket.h"
 #include "os/alloc.h"
 
@@ -180,7 +180,7 @@ bool cop__socket_written(struct cop__write *w, int error) {
 
 static void change_owner(struct cop__socket *s, cop_pid owner) {
     s->owner = owner;
-    cop_process_link(s->ctx, owner);
+    cop__port_own(s->ctx, owner);
 }
 
 /* The owner gives the port away, in two steps. */
@@ -206,27 +206,49 @@ static void pause_or_give(struct cop__socket *s, bool give, cop_pid pid, cop_ref
         calls->mode_changed(s);
 }
 
+/* The frame of src/io/port.h around a socket, for as long as it reads a message. */
+struct framed {
+    struct cop__port_frame frame;
+    struct cop__socket *socket;
+    const struct cop__socket_calls *calls;
+};
+
+static void framed_command(struct cop__port_frame *frame, cop_term iodata, size_t size) {
+    const struct framed *f = (const struct framed *)frame;
+    f->calls->command(f->socket, iodata);
+}
+
+static void framed_close(struct cop__port_frame *frame) {
+    const struct framed *f = (const struct framed *)frame;
+    f->calls->close(f->socket);
+}
+
+static size_t framed_queued(const struct cop__port_frame *frame) {
+    struct cop__socket *s = ((const struct framed *)frame)->socket;
+    pthread_mutex_lock(&s->lock);
+    size_t pending = s->pending;
+    pthread_mutex_unlock(&s->lock);
+    return pending;
+}
+
 static void port_protocol(struct cop__socket *s, cop_term message,
                           const struct cop__socket_calls *calls) {
-    cop_pid from, fresh;
-    cop_term request, iodata;
-    if (cop_match_tuple(message, &from, &request) && from.t.w == s->owner.t.w) {
-        if (cop_match_tuple(request, cop_a(command), &iodata) && cop_iodata_size(iodata) >= 0) {
-            calls->command(s, iodata);
-            return;
-        }
-        if (cop_match(request, cop_a(close))) {
-            cop_send(s->ctx, s->owner, cop_tuple(s->ctx, s->port, cop_a(closed)));
-            calls->close(s);
-            return;
-        }
-        if (cop_match_tuple(request, cop_a(connect), &fresh)) {
-            change_owner(s, fresh);
-            cop_send(s->ctx, from, cop_tuple(s->ctx, s->port, cop_a(connected)));
-            return;
-        }
-    }
-    cop_process_exit(s->ctx, s->owner, cop_a(badsig).t);
+    static const struct cop__port_kind kind = { framed_command, framed_close, framed_queued };
+    struct framed f = { .socket = s, .calls = calls };
+    pthread_mutex_lock(&s->lock);
+    uint64_t sent = s->sent.octets;
+    pthread_mutex_unlock(&s->lock);
+    f.frame = (struct cop__port_frame){
+        .kind = &kind,
+        .ctx = s->ctx,
+        .port = s->port,
+        .owner = s->owner,
+        .input = s->received.octets,
+        .output = sent,
+        .name = s->kind == COP__SOCKET_UDP ? "udp_inet" : "tcp_inet",
+    };
+    cop__port_protocol(&f.frame, message);
+    s->owner = f.frame.owner;
 }
 
 /* ---- requests ------------------------------------------------------------------------------------------------------ */

@@ -192,8 +192,8 @@ void cop__port_own(cop_ctx *ctx, cop_pid owner) {
 
 void cop__port_last_word(cop_ctx *ctx, cop_pid to, cop_term message) {
     struct cop__extra *extra = cop__extra_of(ctx);
-    COP_ASSERT(extra->last_word == NULL);
-    extra->last_word = cop__env_new(SIG_MESSAGE, to.t, ctx->pid, message);
+    if (extra->last_word == NULL)
+        extra->last_word = cop__env_new(SIG_MESSAGE, to.t, ctx->pid, message);
 }
 
 bool cop__port_is_open(cop_port port) { return cop__is_local_port(port.t) && cop__is_here(port.t); }
@@ -238,6 +238,8 @@ cop_ref cop__port_ask_unread(cop_ctx *ctx, cop_pid pid) {
 }
 
 /* ---- the end -------------------------------------------------------------------------------------- */
+
+bool cop__port_is_ending(const cop_ctx *ctx) { return ctx->pending_exit || ctx->exiting; }
 
 void cop__bound_free(struct cop__bound *b) {
     /* Kill what is left: the ports of processes that outlived their ends. */

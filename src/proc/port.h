@@ -47,6 +47,7 @@ void cop__port_enter(cop_ctx *ctx);
 void cop__port_leave(cop_ctx *ctx);
 /* Ends the port after the callback (or at leave) with this exit reason. */
 void cop__port_close(cop_ctx *ctx, cop_term reason);
+bool cop__port_is_ending(const cop_ctx *ctx);
 /* The port of such a ctx. */
 cop_port cop__port_self(cop_ctx *ctx);
 
@@ -54,7 +55,7 @@ cop_port cop__port_self(cop_ctx *ctx);
    whatever its reason; the :normal end of others that are linked does not. One that is gone closes it
    with :noproc. */
 void cop__port_own(cop_ctx *ctx, cop_pid owner);
-/* Sent when the port has ended and its links and monitors were told. At most one. */
+/* Sent when the port has ended and its links and monitors were told. The first one counts. */
 void cop__port_last_word(cop_ctx *ctx, cop_pid to, cop_term message);
 /* Is it a port that lives? A process that could own one? Any thread. */
 bool cop__port_is_open(cop_port port);

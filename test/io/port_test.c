@@ -245,6 +245,33 @@ TEST(anybody_may_close_a_port_by_the_call, .real_time = true) {
     cop_send(ctx, port, cop_a(dropped));
 }
 
+TEST(sockets_are_ports_like_any, .real_time = true) {
+    test_trap_exit(ctx);
+    cop_tcp_result r = cop_gen_tcp_listen(ctx, 0, NULL);
+    EXPECT(r.ok);
+    EXPECT_TERM(ctx, cop_port_info_all(ctx, r.port),
+                "[name: 'tcp_inet', links: [_], id: _, connected: _, input: 0, output: 0, os_pid: "
+                ":undefined]");
+    cop_tcp_opts passive = { .active = COP_TCP_PASSIVE };
+    cop_port client =
+        cop_gen_tcp_connect(ctx, "127.0.0.1", cop_inet_port(ctx, r.port), &passive, 5000).port;
+    cop_port server = cop_gen_tcp_accept(ctx, r.port, 5000).port;
+    EXPECT(cop_port_command(ctx, client, "hello"));
+    EXPECT_TERM(ctx, cop_gen_tcp_recv(ctx, server, 5, 5000), "{:ok, \"hello\"}");
+    EXPECT_TERM(ctx, cop_port_info(ctx, client, cop_a(output)), "5");
+    EXPECT_TERM(ctx, cop_port_info(ctx, server, cop_a(input)), "5");
+    cop_pid other = cop_spawn(ctx, wait_for_end, COP_NIL);
+    cop_port_connect(ctx, server, other);
+    cop_process_unlink(ctx, server);
+    cop_port_monitor(ctx, server);
+    cop_send(ctx, other, cop_a(normal)); /* the new owner's end is the port's */
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :port, _, :normal}");
+    cop_port_close(ctx, client);
+    EXPECT_TERM(ctx, test_flush(ctx), "[{:EXIT, _, :normal}]");
+    command(ctx, r.port, cop_self(ctx), cop_tuple(ctx, cop_a(connect), test_dead_pid(ctx)));
+    ASSERT_RECEIVE(ctx, "{:EXIT, _, :noproc}"); /* and nothing else has happened */
+}
+
 /* ---- information ------------------------------------------------------------------------------------- */
 
 TEST(info_has_the_keys_of_Port_info, .real_time = true) {
