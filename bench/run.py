@@ -39,14 +39,15 @@ TIMEOUT_S = 60
 WORKLOADS = [
     "spawn", "pingpong", "call.1", "call.8", "call.1000", "fanin.cast", "fanin.send", "ring",
     "fanout", "bigmsg.binary", "bigmsg.list", "selective", "timers", "teardown.chain",
-    "teardown.hub", "teardown.chain.1M", "teardown.hub.1M", "memory.gen_server",
+    "teardown.hub", "registry.register", "registry.lookup", "registry.via", "registry.dispatch",
+    "teardown.chain.1M", "teardown.hub.1M", "memory.gen_server",
     "memory.hibernated", "memory.raw", "memory.callback", "memory.timer", "hog.cooperative",
     "hog.uncooperative", "hog.blocking",
 ]
 # Ours alone, and fewer runs: they show that the cost of one does not grow with the number of all.
 ALONE = {"teardown.chain.1M", "teardown.hub.1M"}
 ALONE_RUNS = 3
-HIGHER_IS_BETTER = {"messages/s", "timers/s"}
+HIGHER_IS_BETTER = {"messages/s", "timers/s", "names/s", "lookups/s"}
 # Bounds of behaviour, not of speed: not in the mean.
 NOT_IN_MEAN = ("hog.", "selective.ratio")
 
@@ -64,7 +65,7 @@ class Erlang:
         subprocess.run(["erlc", "-o", self.beams] + sources, check=True)
 
     def runs(self, workload):
-        return workload not in ALONE
+        return workload not in ALONE and not workload.startswith("registry")
 
     def command(self, workload, schedulers):
         command = ["erl", "-noshell", "+S", f"{schedulers}:{schedulers}"]
@@ -77,6 +78,31 @@ class Erlang:
             ["erl", "-noshell", "-eval",
              'io:format("OTP ~s, erts ~s~n", [erlang:system_info(otp_release), '
              'erlang:system_info(version)]), halt().'])
+
+
+class Elixir:
+    name = "Elixir"
+    same_as = {}
+    beams = Erlang.beams
+
+    def build(self):
+        if shutil.which("elixirc") is None:
+            print("! no elixir: its figures are left out", file=sys.stderr)
+            return False
+        os.makedirs(self.beams, exist_ok=True)
+        source = os.path.join(ROOT, "bench", "elixir", "bench_registry.ex")
+        return subprocess.run(["elixirc", "-o", self.beams, source],
+                              stdout=subprocess.DEVNULL).returncode == 0
+
+    def runs(self, workload):
+        return workload.startswith("registry")
+
+    def command(self, workload, schedulers):
+        return ["elixir", "--erl", f"+S {schedulers}:{schedulers}", "-pa", self.beams,
+                "-e", f'BenchRegistry.main("{workload}")'], {}
+
+    def version(self):
+        return "Elixir " + first_line(["elixir", "--short-version"])
 
 
 class Go:
@@ -136,7 +162,7 @@ class Caf:
         return "CAF " + first_line(["dpkg-query", "-W", "-f", "${Version}", "libcaf-dev"])
 
 
-PEERS = [Erlang(), Go(), Caf()]
+PEERS = [Erlang(), Elixir(), Go(), Caf()]
 
 
 def build_ours(tree):

@@ -16,15 +16,16 @@ struct cop__link {
     uint64_t hash;
 };
 
-enum cop__by { BY_KEY, BY_OWNER };
+enum cop__by { BY_OWNER, BY_KEY };
 
+/* What a lookup reads stands together: the link by key, the owner, the body's begin, the key. */
 struct cop__row {
     struct cop__retired retired; /* first */
+    bool in_table;               /* under the locks of its shards */
+    cop_term object;             /* {key, {owner, value}}, which is the body */
+    struct cop__offbox *offheap;
     struct cop__link by[2];
     uint64_t owner;  /* a pid's word; 0: nobody's */
-    bool in_table;   /* under the locks of its shards */
-    cop_term object; /* {key, {owner, value}}, which is the body */
-    struct cop__offbox *offheap;
     uint64_t body[]; /* header, key, entry; header, owner, value; what these point to */
 };
 enum { ROW_KEY = 1, ROW_ENTRY = 2, ROW_OWNER = 4, ROW_VALUE = 5, ROW_WORDS = 6 };

@@ -179,6 +179,7 @@ cop_table cop_table_new(cop_ctx *ctx, const cop_table_opts *opts) {
     t->name = opts->name.t.w;
     t->duplicate = opts->duplicate;
     t->owners.by = BY_OWNER;
+    t->keys.by = BY_KEY;
     cop_atom why;
     if (!make_known(t, &why)) {
         cop__free(t);
