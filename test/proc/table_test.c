@@ -155,30 +155,30 @@ TEST(shared_binaries_live_as_long_as_their_rows_and_readers) {
     EXPECT(cop_same(kept, key));
 }
 
+static int scale(int n) {
+    const char *text = getenv("COPPICE_TEST_SCALE");
+    int by = text != NULL ? atoi(text) : 1;
+    return n / (by > 0 ? by : 1) + 1;
+}
+
 TEST(leaving_is_short_however_many_rows_a_key_has) {
-    enum { N = 150000 };
+    int rows = scale(150000);
     cop_table t = cop_table_new(ctx, &(cop_table_opts){ .duplicate = true });
     cop_pid others = test_idle_pid(ctx);
-    for (int i = 0; i < N; i++)
-        COP_SCOPE(ctx) { add(ctx, t, i == N / 2 ? cop_self(ctx) : others, cop_a(k).t, i); }
+    for (int i = 0; i < rows; i++)
+        COP_SCOPE(ctx) { add(ctx, t, i == rows / 2 ? cop_self(ctx) : others, cop_a(k).t, i); }
     int64_t before = 0, after = 0;
     cop_get_i64(cop_process_info(ctx, cop_self(ctx), cop_a(reductions)), &before);
     EXPECT_INT(remove_rows(ctx, t, (cop_table_query){ .owner = cop_self(ctx) }), 1);
     cop_get_i64(cop_process_info(ctx, cop_self(ctx), cop_a(reductions)), &after);
     EXPECT(after - before < 100); /* a reduction is counted for every 8 rows looked at */
     EXPECT_INT(count_rows(ctx, t, (cop_table_query){ .key = cop_a(k).t, .with_dead = true }),
-               N - 1);
+               rows - 1);
 }
 
 /* ---- many at once ---------------------------------------------------------------------------------- */
 
 enum { KEYS = 40 };
-
-static int scale(int n) {
-    const char *text = getenv("COPPICE_TEST_SCALE");
-    int by = text != NULL ? atoi(text) : 1;
-    return n / (by > 0 ? by : 1) + 1;
-}
 
 /* {table, rounds}: adds rows {key, n}, replaces and removes them, and ends with some left. */
 static void write_rows(cop_ctx *ctx, cop_term arg) {
