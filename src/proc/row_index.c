@@ -44,16 +44,23 @@ static uint64_t mix(uint64_t hash, uint64_t word) {
     return hash ^ hash >> 32;
 }
 
-/* Eight bytes at a time; the rest is zero padded, and the size is part of the hash. */
+/* A binary in the heap, whose last word is zero padded; and the same for one that is shared. */
+static uint64_t hash_inline(const uint64_t *box) {
+    uint64_t hash = box[1] >> 3;
+    for (size_t i = 2; i <= cop__header_size(box[0]); i++)
+        hash = mix(hash, box[i]);
+    return hash;
+}
+
 static uint64_t hash_bytes(cop_bytes bytes) {
-    uint64_t hash = bytes.size, word;
+    uint64_t hash = bytes.size, word = 0;
     for (; bytes.size >= sizeof word; bytes.data += sizeof word, bytes.size -= sizeof word) {
         memcpy(&word, bytes.data, sizeof word);
         hash = mix(hash, word);
     }
     word = 0;
     memcpy(&word, bytes.data, bytes.size);
-    return mix(hash, word);
+    return bytes.size == 0 ? hash : mix(hash, word);
 }
 
 /* Equal for what is ===. Immediates, binaries and short flat tuples, which keys usually are, have a way
@@ -63,8 +70,8 @@ static uint64_t hash_of(cop_term t, bool in_tuple) {
     unsigned bits;
     if (cop_is_immediate(t))
         return mix(0, t.w);
-    if (cop__is_kind(t, BOX_BINARY) && cop__binary_view(t, &bytes, &bits) && bits == 0)
-        return hash_bytes(bytes);
+    if (cop__is_kind(t, BOX_BINARY) && (cop__box(t)[1] & 7) == 0)
+        return hash_inline(cop__box(t));
     if (cop__is_kind(t, BOX_SHARED) && cop__binary_view(t, &bytes, &bits) && bits == 0)
         return hash_bytes(bytes);
     if (!in_tuple && cop__is_kind(t, BOX_TUPLE)) {
@@ -81,12 +88,15 @@ bool cop__same_key(cop_term a, cop_term b) {
         return true;
     if (cop_is_immediate(a) || cop_is_immediate(b))
         return false;
-    cop_bytes x, y;
-    unsigned x_bits, y_bits;
-    if (!cop__is_kind(a, BOX_BINARY) || !cop__is_kind(b, BOX_BINARY)
-        || !cop__binary_view(a, &x, &x_bits) || !cop__binary_view(b, &y, &y_bits))
+    if (!cop__is_kind(a, BOX_BINARY) || !cop__is_kind(b, BOX_BINARY))
         return cop_same(a, b);
-    return x.size == y.size && x_bits == y_bits && memcmp(x.data, y.data, x.size) == 0;
+    const uint64_t *x = cop__box(a), *y = cop__box(b);
+    if (x[0] != y[0])
+        return false;
+    size_t size = cop__header_size(x[0]), i = 1;
+    while (i <= size && x[i] == y[i])
+        i++;
+    return i > size;
 }
 
 struct cop__sought cop__sought_key(cop_term key) {

@@ -155,6 +155,35 @@ TEST(shared_binaries_live_as_long_as_their_rows_and_readers) {
     EXPECT(cop_same(kept, key));
 }
 
+/* A key's hash must not depend on how a binary is kept: inside a box, or as a part of a shared one. */
+TEST(keys_are_found_however_they_are_kept) {
+    static const char *const keys[] = { "\"\"",         "\"1234567\"",
+                                        "\"12345678\"", "\"123456789\"",
+                                        "{:a, \"b\"}",  "{\"x\", {1, 2.0}, []}",
+                                        "%{a: 1}",      "[1, 2]",
+                                        "1.5",          "123456789012345678901234567890" };
+    cop_table t = cop_table_new(ctx, NULL);
+    for (int i = 0; i < (int)(sizeof keys / sizeof *keys); i++) {
+        cop_term key, value = COP_NONE;
+        EXPECT(cop_parse(ctx, keys[i], strlen(keys[i]), &key, NULL));
+        add(ctx, t, cop_self(ctx), key, i);
+        EXPECT(cop_parse(ctx, keys[i], strlen(keys[i]), &key, NULL));
+        EXPECT_INT(cop_table_get(ctx, t, key, NULL, &value), COP_TABLE_OK);
+        EXPECT(cop_match(value, i));
+    }
+    char text[300];
+    memset(text, 'y', sizeof text);
+    cop_term whole = cop_binary(ctx, text, sizeof text), found = COP_NONE;
+    for (size_t size = 60; size < 90; size++) {
+        add(ctx, t, cop_self(ctx), cop_binary(ctx, text, size), (int)size);
+        cop_term part = cop_binary_part(ctx, whole, 100, size);
+        EXPECT_INT(cop_table_get(ctx, t, part, NULL, &found), COP_TABLE_OK);
+        EXPECT(cop_match(found, (int)size));
+        EXPECT_INT(cop_table_get(ctx, t, cop_binary_part(ctx, whole, 1, 200), NULL, NULL),
+                   COP_TABLE_MISSING);
+    }
+}
+
 static int scale(int n) {
     const char *text = getenv("COPPICE_TEST_SCALE");
     int by = text != NULL ? atoi(text) : 1;
