@@ -14,6 +14,10 @@
  *   schedulers      0 = one per core (environment: COP_SCHEDULERS)
  *   max_processes   0 = 1,048,576; at most 16,000,000
  *   stack_size      bytes of C stack of a process that waits or runs; 0 = 65536
+ *   stack_idle_ms   a process that has waited in the middle of its work for about so long (up to twice)
+ *                   gives its C stack's pages back until it goes on; 0 = 10000, COP_INFINITY = never.
+ *                   A pointer to a variable on its stack must not be used by others meanwhile: that is
+ *                   a fault. Needs Linux 6.13
  *   slice_ms        how long one step may hold its scheduler before it is handed to another
  *                   worker; 0 = 10
  *   fault_aborts    a fault ends the program (with a core file) instead of its process
@@ -27,6 +31,7 @@ typedef struct cop_node_opts {
     int schedulers;
     size_t max_processes;
     size_t stack_size;
+    int64_t stack_idle_ms;
     int slice_ms;
     bool fault_aborts;
     bool sim;
@@ -77,6 +82,8 @@ int cop_node_schedulers(void);
 size_t cop_node_process_count(void);
 size_t cop_node_port_count(void);
 size_t cop_node_timer_count(void);
+/* How many processes wait without their stack's pages now; see stack_idle_ms. */
+size_t cop_node_stacks_given_back(void);
 const char *cop_version(void);
 
 #endif

@@ -55,6 +55,7 @@ typedef enum cop_queue_policy { COP_QUEUE_DROP, COP_QUEUE_EXIT, COP_QUEUE_WAIT }
  *                          oneself always pass
  *   async_dist             shown by info: sends to other nodes never wait
  *   stack_size             bytes of C stack while it has frames; 0 = the node's default (64 KiB)
+ *   keep_stack             the stack stays in memory however long it waits; see stack_idle_ms in node.h
  *   name_hint              a C string of static life shown as {module, function, arity} in info
  */
 typedef struct cop_spawn_opts {
@@ -76,6 +77,7 @@ typedef struct cop_spawn_opts {
     cop_queue_policy max_queue_policy;
     bool async_dist;
     size_t stack_size;
+    bool keep_stack;
     const char *name_hint;
 } cop_spawn_opts;
 

@@ -21,8 +21,10 @@
 #define COP__ASAN 1
 #endif
 
+/* COP__FIBERS_ARE_WATCHED: somebody keeps records of each stack's memory, so it must stay in place. */
 #if defined(__SANITIZE_THREAD__)
 
+enum { COP__FIBERS_ARE_WATCHED = 1 };
 #include <sanitizer/tsan_interface.h>
 struct cop__fiber {
     void *tsan;
@@ -51,6 +53,8 @@ static inline void cop__fiber_abandon_frames(void *low, uintptr_t sp) {
 }
 
 #elif defined(COP__ASAN)
+
+enum { COP__FIBERS_ARE_WATCHED = 1 };
 
 #include <pthread.h>
 #include <sanitizer/asan_interface.h>
@@ -97,6 +101,8 @@ static inline void cop__fiber_abandon_frames(void *low, uintptr_t sp) {
 }
 
 #else
+
+enum { COP__FIBERS_ARE_WATCHED = 0 };
 
 struct cop__fiber {
     char unused;

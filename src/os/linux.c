@@ -22,7 +22,7 @@
 #include "os/vm.h"
 
 /* Linux 6.13; older headers do not name it. */
-enum { GUARD_INSTALL = 102 };
+enum { GUARD_INSTALL = 102, GUARD_REMOVE = 103 };
 
 void cop__futex_wait(uint32_t *word, uint32_t expected, int64_t timeout_ns) {
     struct timespec t = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
@@ -100,6 +100,9 @@ bool cop__vm_guard(void *addr, size_t bytes) {
     /* A guard that splits no mapping, where the kernel has it. */
     return madvise(addr, bytes, GUARD_INSTALL) == 0 || mprotect(addr, bytes, PROT_NONE) == 0;
 }
+
+bool cop__vm_seal(void *addr, size_t bytes) { return madvise(addr, bytes, GUARD_INSTALL) == 0; }
+bool cop__vm_unseal(void *addr, size_t bytes) { return madvise(addr, bytes, GUARD_REMOVE) == 0; }
 
 void cop__vm_discard(void *addr, size_t bytes) { madvise(addr, bytes, MADV_DONTNEED); }
 

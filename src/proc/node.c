@@ -63,6 +63,9 @@ static void read_opts(const cop_node_opts *o, int *schedulers) {
         n = COP__MAX_SCHEDS;
     *schedulers = cop__node.sim ? 1 : n;
     cop__node.max_slots = o->max_processes > 0 ? o->max_processes : 1 << 20;
+    cop__node.stack_idle_ns = o->stack_idle_ms == COP_INFINITY
+                                  ? -1
+                                  : (o->stack_idle_ms > 0 ? o->stack_idle_ms : 10000) * 1000000;
     cop__node.coarse_step_ns = cop__clock_coarse_step_ns();
     cop__node.slice_ns = (int64_t)(o->slice_ms > 0 ? o->slice_ms : 10) * 1000000;
     cop__node.stack_size = o->stack_size > 0 ? o->stack_size : 65536;
@@ -91,6 +94,7 @@ int cop_node_start(const cop_node_opts *opts) {
     cop__tables_init();
     cop__meters_init(cop__node.max_slots);
     cop__stacks_init(cop__node.stack_size);
+    cop__pack_init();
     cop__public_timers_init();
     cop__fault_init();
     cop__scheds_start(schedulers);
@@ -148,6 +152,7 @@ int cop_node_stop(void) {
     cop__public_timers_free();
     cop__stacks_free();
     cop__tables_free();
+    cop__pack_free();
     cop__names_free();
     cop__meters_free();
     cop__vm_release(cop__node.slots, cop__node.max_slots * sizeof(struct cop__slot));

@@ -185,12 +185,13 @@ enum { COP__SMALL_NURSERY = 160, COP__BIG_NURSERY = 2048 }; /* words */
 struct cop__stack {
     cop__context context; /* where to go on, when its process waits */
     struct cop__fiber fiber;
-    struct cop__stack *next; /* in a pool */
-    uint64_t base_jump[25];  /* the loop frame at its base */
-    char *low;               /* lowest usable byte; the guard page lies below */
-    char *map;               /* the mapping with the guard, when it is of a special size */
-    size_t size;             /* usable bytes from low up to this struct */
-    size_t map_size;         /* 0: it belongs to a slab */
+    struct cop__stack *next;             /* in a pool */
+    uint64_t base_jump[COP__JUMP_WORDS]; /* the loop frame at its base */
+    char *low;                           /* lowest usable byte; the guard page lies below */
+    char *map;                           /* where it begins, with the guard */
+    char *map_end;
+    size_t size;     /* usable bytes from low up to this struct */
+    size_t map_size; /* 0: it belongs to a slab */
     uint64_t nursery[COP__SMALL_NURSERY];
 };
 struct cop__sched;
@@ -201,6 +202,13 @@ void cop__stacks_init(size_t default_size);
 void cop__stacks_flush(
     struct cop__sched *sched); /* the scheduler's cache, back to the common pool */
 void cop__stacks_free(void);
+size_t cop__stacks_in_use(void);
+/* ---- pack.c: the stacks of long sleepers ---- */
+void cop__pack_init(void);
+void cop__pack_free(void);
+/* Visits some processes; true when there is more to do at once. */
+bool cop__pack_some(int64_t now_ns);
+void cop__unpack(struct cop_ctx *p);
 uint64_t *cop__nursery_take(struct cop__sched *sched);
 void cop__nursery_give(struct cop__sched *sched, uint64_t *nursery);
 
@@ -258,8 +266,14 @@ struct cop_ctx {
     struct cop__worker *worker; /* the one that runs it now */
     struct cop__sched *home;    /* where it ran last */
     struct cop_ctx *run_next;   /* in a run queue's list */
-    struct cop__stack *stack;   /* with frames on it; or the loop's, while it runs */
-    uintptr_t stack_limit;      /* below it the run-time is not entered; 0: no limit known */
+    union {
+        struct cop__stack *stack;   /* with frames on it; or the loop's, while it runs */
+        struct cop__packed *packed; /* is_packed: what its frames were */
+    };
+    union {
+        uintptr_t stack_limit; /* below it the run-time is not entered; 0: no limit known */
+        uintptr_t packed_from; /* is_packed: where the frames go back to */
+    };
     struct cop__try *tries;
     uint64_t *nursery; /* a big one, when it holds one */
 
@@ -296,6 +310,7 @@ struct cop_ctx {
     uint8_t kind, life, where, priority;
     bool trap_exit, exiting, zombie, idle_armed, idle_fired, woken, hibernate_asked, has_frames;
     bool pending_exit, exiting_alone;
+    bool is_packed, keeps_stack;
     bool in_raised; /* its callback `raised` runs, or has run */
     bool suspended; /* by somebody's suspend */
     bool collect_asked;
@@ -369,7 +384,7 @@ struct cop__worker {
     pthread_t thread;
     cop__context thread_context;
     struct cop__fiber thread_fiber;
-    uint64_t thread_jump[25]; /* base for steps that run on the thread's own stack */
+    uint64_t thread_jump[COP__JUMP_WORDS]; /* base for steps that run on the thread's own stack */
     int id;
     bool is_pseudo; /* host thread or bound: has no loop */
     struct cop__worker *all_next;
@@ -389,6 +404,7 @@ struct cop__node {
     uint32_t spinning, sleeping; /* atomic counts of workers */
     int64_t slice_ns;
     int64_t coarse_step_ns;
+    int64_t stack_idle_ns; /* < 0: stacks are kept */
     size_t stack_size;
     uint64_t leader; /* atomic: :user's pid, once it runs */
     int64_t sim_now_ns;

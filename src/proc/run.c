@@ -374,13 +374,21 @@ static void came_back(int how) {
     cop__turn(w, p);
 }
 
+static inline void take_frames(cop_ctx *p) {
+    if (__builtin_expect(p->is_packed, 0)) {
+        cop__unpack(p);
+        p->stack_limit = (uintptr_t)p->stack->low + COP__STACK_RESERVE;
+    }
+    p->has_frames = false;
+}
+
 /* From the loop to a process that has frames; the loop's stack is given up. */
 static _Noreturn void resume(struct cop__worker *w, cop_ctx *p) {
     struct cop__stack *left = w->stack;
     w->duty = DUTY_RECYCLE;
     w->duty_stack = left;
     turn_begin(w, p);
-    p->has_frames = false;
+    take_frames(p);
     w->stack = p->stack;
     cop__fiber_before_switch(&left->fiber, &p->stack->fiber);
     cop__context_switch(&left->context, &p->stack->context, NULL);
@@ -479,7 +487,7 @@ static void switch_away(cop_ctx *p, enum cop__duty duty) {
     struct cop__stack *to;
     if (next != NULL && next->has_frames) {
         turn_begin(w, next);
-        next->has_frames = false;
+        take_frames(next);
         to = next->stack;
     } else {
         w->preselected = next;

@@ -36,6 +36,7 @@ static void apply_opts(cop_ctx *child, const cop_spawn_opts *o) {
         child->heap.fullsweep_after =
             o->fullsweep_after == COP_ZERO ? 0 : (uint32_t)o->fullsweep_after;
     child->name_hint = o->name_hint;
+    child->keeps_stack = o->keep_stack;
     if (o->min_heap_words > COP__MIN_HEAP)
         child->heap.min_words = (uint32_t)cop__heap_step(o->min_heap_words);
     if (!needs_extra(o))

@@ -35,7 +35,7 @@ static struct {
     struct slab *slabs;
     char *fresh, *fresh_end; /* not yet cut */
     size_t size;             /* of one, with its guard page */
-    uint64_t taken;          /* special ones alive */
+    size_t cut;              /* atomic for readers: how many there have been at once */
 } pool;
 
 static size_t page_up(size_t n) {
@@ -60,6 +60,8 @@ static void guard_failed(void) {
           stderr);
 }
 
+size_t cop__stacks_in_use(void) { return __atomic_load_n(&pool.cut, __ATOMIC_RELAXED); }
+
 static struct cop__stack *stack_cut(char *map, size_t bytes) {
     size_t page = cop__vm_page_size();
     if (!cop__vm_guard(map, page))
@@ -67,6 +69,7 @@ static struct cop__stack *stack_cut(char *map, size_t bytes) {
     char *top = map + bytes - sizeof(struct cop__stack);
     struct cop__stack *stack = (struct cop__stack *)((uintptr_t)top & ~(uintptr_t)63);
     stack->map = map;
+    stack->map_end = map + bytes;
     stack->low = map + page;
     stack->size = (size_t)((char *)stack - stack->low);
     stack->map_size = 0;
@@ -95,6 +98,7 @@ static struct cop__stack *pool_take(void) {
         pool.fresh_end = slab->map + slab->bytes;
     }
     stack = stack_cut(pool.fresh, pool.size);
+    __atomic_store_n(&pool.cut, pool.cut + 1, __ATOMIC_RELAXED);
     pool.fresh += pool.size;
     return stack;
 }
@@ -180,6 +184,7 @@ void cop__stacks_free(void) {
         cop__free(slab);
     }
     pool.fresh = pool.fresh_end = NULL;
+    pool.cut = 0;
 }
 
 uint64_t *cop__nursery_take(struct cop__sched *sched) {
