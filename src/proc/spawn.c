@@ -53,7 +53,7 @@ static void apply_opts(cop_ctx *child, const cop_spawn_opts *o) {
     if (o->max_heap_words != 0)
         cop__set_max_heap(child, o->max_heap_words);
     if (o->max_queue_len != 0 || o->max_queue_bytes != 0)
-        cop__set_max_queue(child, o->max_queue_len, o->max_queue_bytes, o->max_queue_policy);
+        cop__set_max_queue(child, o->max_queue_len, o->max_queue_bytes, (int)o->max_queue_policy);
 }
 
 static void link_at_birth(cop_ctx *parent, cop_ctx *child) {
