@@ -191,6 +191,11 @@ bool cop_receive_match(cop_ctx *ctx, int64_t timeout_ms, cop_wanted wanted, void
  * reference are not even looked at.
  */
 bool cop_receive_ref(cop_ctx *ctx, int64_t timeout_ms, cop_ref ref, cop_term *message);
+/* cop_receive_match for a message that cannot be older than the reference `since`, the last one that the
+   caller made or monitored with: what stood in the queue before it is passed over unseen, so it costs the
+   same however much that is. When another was made since, all are looked at. */
+bool cop_receive_match_since(cop_ctx *ctx, int64_t timeout_ms, cop_ref since, cop_wanted wanted,
+                             void *arg, cop_term *message);
 /* Waits without taking messages; Elixir: Process.sleep/1. */
 void cop_process_sleep(cop_ctx *ctx, int64_t ms);
 /* Lets others run; Elixir: :erlang.yield/0. */

@@ -266,7 +266,7 @@ static cop_started wait_for_start(cop_ctx *ctx, cop_spawned child, int64_t timeo
     struct waited waited = { child.pid, child.ref };
     cop_started result;
     cop_term message, ret, reason = COP_NONE, any;
-    if (!cop_receive_match(ctx, timeout_ms, is_start_message, &waited, &message)) {
+    if (!cop_receive_match_since(ctx, timeout_ms, child.ref, is_start_message, &waited, &message)) {
         cop_process_unlink(ctx, child.pid);
         cop_process_exit(ctx, child.pid, cop_a(kill).t);
         wait_for_end(ctx, child.ref, monitor);

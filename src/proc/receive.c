@@ -45,7 +45,8 @@ static int64_t due_of(cop_ctx *p, int64_t timeout_ms) {
 struct wanted {
     cop_wanted function; /* NULL: anything */
     void *arg;
-    uint64_t ref; /* not 0: the answer to this reference */
+    uint64_t ref;   /* not 0: the answer to this reference */
+    uint64_t since; /* not 0: what came before this reference was made is not looked at */
 };
 
 /* {ref, _}, {[:alias | ref], _}, {_, ref, _} of an I/O device, or {_, ref, _, _, _} of a monitor */
@@ -75,7 +76,7 @@ static bool accepts(cop_ctx *p, const struct wanted *wanted, const struct cop__e
 static bool cop__receive_wanted(cop_ctx *p, int64_t timeout_ms, const struct wanted *wanted,
                                 cop_term *message) {
     struct cop__env **at =
-        wanted->ref != 0 && p->mark_ref == wanted->ref && p->mark != NULL ? p->mark : &p->queue;
+        wanted->since != 0 && p->mark_ref == wanted->since && p->mark != NULL ? p->mark : &p->queue;
     int64_t due = timeout_ms == COP_INFINITY ? INT64_MAX : timeout_ms == 0 ? 0 : -2;
     p->woken = false;
     cop__check_heap(p);
@@ -131,9 +132,18 @@ bool cop_receive_match(cop_ctx *ctx, int64_t timeout_ms, cop_wanted wanted, void
     return got;
 }
 
+bool cop_receive_match_since(cop_ctx *ctx, int64_t timeout_ms, cop_ref since, cop_wanted wanted,
+                             void *arg, cop_term *message) {
+    cop__enter(ctx);
+    struct wanted some = { .function = wanted, .arg = arg, .since = since.t.w };
+    bool got = cop__receive_wanted(ctx, timeout_ms, &some, message);
+    cop__leave(ctx);
+    return got;
+}
+
 bool cop_receive_ref(cop_ctx *ctx, int64_t timeout_ms, cop_ref ref, cop_term *message) {
     cop__enter(ctx);
-    struct wanted answer = { .ref = ref.t.w };
+    struct wanted answer = { .ref = ref.t.w, .since = ref.t.w };
     bool got = cop__receive_wanted(ctx, timeout_ms, &answer, message);
     cop__leave(ctx);
     return got;

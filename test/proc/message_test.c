@@ -441,3 +441,28 @@ TEST(PR_007_priorities_are_shown_and_high_goes_first, .schedulers = 1, .real_tim
     got = ASSERT_RECEIVE(ctx, "_");
     EXPECT_TERM(ctx, got, "2");
 }
+
+static bool is_wanted(cop_term message, void *arg) {
+    ++*(int *)arg;
+    return cop_match(message, cop_a(wanted));
+}
+
+static bool is_never(cop_term message, void *arg) { return false; }
+
+TEST(a_receive_since_a_reference_passes_over_what_is_older) {
+    int looked = 0;
+    cop_term message;
+    cop_send(ctx, cop_self(ctx), cop_a(wanted));
+    cop_send(ctx, cop_self(ctx), cop_a(old));
+    cop_receive_match(ctx, 0, is_never, NULL, &message); /* now they stand in the queue */
+    cop_ref ref = cop_make_ref(ctx);
+    cop_send(ctx, cop_self(ctx), cop_a(wanted));
+    EXPECT(cop_receive_match_since(ctx, 0, ref, is_wanted, &looked, &message));
+    EXPECT_INT(looked, 1);
+    EXPECT(!cop_receive_match_since(ctx, 0, ref, is_wanted, &looked, &message));
+    cop_make_ref(ctx); /* now that it is not the last any more, all are looked at */
+    looked = 0;
+    EXPECT(cop_receive_match_since(ctx, 0, ref, is_wanted, &looked, &message));
+    EXPECT_INT(looked, 1);
+    EXPECT_TERM(ctx, test_flush(ctx), "[:old]");
+}
