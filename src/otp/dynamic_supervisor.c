@@ -503,7 +503,6 @@ static cop_init dyn_init(cop_ctx *ctx, void *state, cop_term packed) {
     t->args = cop_term_save(arg);
     cop_process_trap_exit(ctx, true);
     d->module_name = sys_module_atom(d->module->name);
-    sup_present(ctx, d->module_name);
     result = d->module->init(ctx, arg);
     if (cop_match(result, cop_a(ignore)))
         return cop_init_ignore();
@@ -651,6 +650,11 @@ static const cop_gen_server dynamic_server = {
 
 cop_started cop_dynamic_supervisor_start_link_module(cop_ctx *ctx, const cop_supervisor *module,
                                                      cop_term arg, const cop_start_opts *opts) {
-    cop_atom name = opts != NULL ? opts->name : (cop_atom){ COP_NONE };
-    return cop_gen_server_start_link(ctx, &dynamic_server, sup_pack(ctx, module, arg, name), opts);
+    char call[SUP_CALL];
+    cop_start_opts start = { 0 };
+    if (opts != NULL)
+        start = *opts;
+    start.initial_call = sup_initial_call(call, module);
+    return cop_gen_server_start_link(ctx, &dynamic_server, sup_pack(ctx, module, arg, start.name),
+                                     &start);
 }

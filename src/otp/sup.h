@@ -164,8 +164,9 @@ bool sup_unpack(cop_term packed, const cop_supervisor **module, cop_term *arg, c
 /* Loads the modules Supervisor, DynamicSupervisor and PartitionSupervisor, once (sup_modules.c). */
 void sup_load_modules(void);
 extern const cop_module sup_partition_module;
-/* Tells $initial_call who it is. */
-void sup_present(cop_ctx *ctx, cop_atom module);
+/* What $initial_call shows, {:supervisor, Module, 1}, as a start option has it. */
+enum { SUP_CALL = 300 };
+const char *sup_initial_call(char *out, const cop_supervisor *module);
 /* {:local, name} or {pid, module} */
 cop_term sup_shown_name(cop_ctx *ctx, cop_term name, cop_atom module);
 extern const cop_supervisor sup_default_module;

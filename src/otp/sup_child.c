@@ -12,6 +12,7 @@
  *
  * Threads: the supervisor's own process.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -265,8 +266,9 @@ bool sup_unpack(cop_term packed, const cop_supervisor **module, cop_term *arg, c
     return true;
 }
 
-void sup_present(cop_ctx *ctx, cop_atom module) {
-    cop_process_put(ctx, cop_as("$initial_call").t, cop_tuple(ctx, cop_a(supervisor), module, 1));
+const char *sup_initial_call(char *out, const cop_supervisor *module) {
+    snprintf(out, SUP_CALL, "supervisor:%s/1", module->name);
+    return out;
 }
 
 cop_term sup_shown_name(cop_ctx *ctx, cop_term name, cop_atom module) {
