@@ -40,12 +40,13 @@ WORKLOADS = [
     "spawn", "pingpong", "call.1", "call.8", "call.1000", "fanin.cast", "fanin.send", "ring",
     "fanout", "bigmsg.binary", "bigmsg.list", "selective", "timers", "teardown.chain",
     "teardown.hub", "registry.register", "registry.lookup", "registry.via", "registry.dispatch",
-    "teardown.chain.1M", "teardown.hub.1M", "memory.gen_server",
+    "teardown.chain.1M", "teardown.hub.1M", "supervisor.start", "supervisor.restart_burst",
+    "supervisor.shutdown", "supervisor.shutdown.100k", "memory.gen_server",
     "memory.hibernated", "memory.raw", "memory.callback", "memory.timer", "hog.cooperative",
     "hog.uncooperative", "hog.blocking",
 ]
 # Ours alone, and fewer runs: they show that the cost of one does not grow with the number of all.
-ALONE = {"teardown.chain.1M", "teardown.hub.1M"}
+ALONE = {"teardown.chain.1M", "teardown.hub.1M", "supervisor.shutdown.100k"}
 ALONE_RUNS = 3
 HIGHER_IS_BETTER = {"messages/s", "timers/s", "names/s", "lookups/s"}
 # Bounds of behaviour, not of speed: not in the mean.
@@ -61,7 +62,7 @@ class Erlang:
     def build(self):
         os.makedirs(self.beams, exist_ok=True)
         sources = [os.path.join(ROOT, "bench", "erlang", name + ".erl")
-                   for name in ("bench_peer", "bench_peer_server")]
+                   for name in ("bench_peer", "bench_peer_server", "bench_peer_supervisor")]
         subprocess.run(["erlc", "-o", self.beams] + sources, check=True)
 
     def runs(self, workload):

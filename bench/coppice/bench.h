@@ -28,6 +28,7 @@ enum {
     TIMERS = 1000000,
     MEMORY_PROCESSES = 1000000,
     PROBES = 1000,
+    SUPERVISOR_CHILDREN = 100000,
 };
 
 /* One workload: runs inside a fresh process and prints its lines. */
@@ -62,6 +63,10 @@ void bench_memory_hibernated(cop_ctx *ctx);
 void bench_memory_callback(cop_ctx *ctx);
 void bench_memory_raw(cop_ctx *ctx);
 void bench_memory_timer(cop_ctx *ctx);
+void bench_supervisor_start(cop_ctx *ctx);
+void bench_supervisor_restart_burst(cop_ctx *ctx);
+void bench_supervisor_shutdown(cop_ctx *ctx);
+void bench_supervisor_shutdown_100k(cop_ctx *ctx);
 void bench_hog_cooperative(cop_ctx *ctx);
 void bench_hog_uncooperative(cop_ctx *ctx);
 void bench_hog_blocking(cop_ctx *ctx);

@@ -36,6 +36,10 @@ static const struct workload workloads[] = {
     { "registry.lookup", bench_registry_lookup },
     { "registry.via", bench_registry_via },
     { "registry.dispatch", bench_registry_dispatch },
+    { "supervisor.start", bench_supervisor_start },
+    { "supervisor.restart_burst", bench_supervisor_restart_burst },
+    { "supervisor.shutdown", bench_supervisor_shutdown },
+    { "supervisor.shutdown.100k", bench_supervisor_shutdown_100k },
     { "memory.gen_server", bench_memory_gen_server },
     { "memory.hibernated", bench_memory_hibernated },
     { "memory.callback", bench_memory_callback },
@@ -86,7 +90,8 @@ static void entry(cop_ctx *ctx, cop_term arg) {
 }
 
 int main(int argc, char **argv) {
-    cop_node_opts opts = { .max_processes = 2100000 };
+    /* As the peers, which have their loggers off. */
+    cop_node_opts opts = { .max_processes = 2100000, .no_logger = true };
     for (size_t i = 0; argc == 2 && i < sizeof(workloads) / sizeof(workloads[0]); i++)
         if (strcmp(argv[1], workloads[i].name) == 0)
             chosen = &workloads[i];

@@ -27,6 +27,7 @@
 -define(TIMERS, 1000000).
 -define(MEMORY_PROCESSES, 1000000).
 -define(PROBES, 1000).
+-define(SUPERVISOR_CHILDREN, 100000).
 
 main([Workload]) ->
     logger:set_primary_config(level, none),
@@ -95,6 +96,19 @@ run("teardown.hub") ->
 run("teardown.hub.1M") ->
     hub(10000),
     out("teardown.hub.1M", hub(1000000) / 1000000, "ns/process");
+run("supervisor.start") ->
+    bench_peer_supervisor:start(?SUPERVISOR_CHILDREN div 10),
+    T = bench_peer_supervisor:start(?SUPERVISOR_CHILDREN),
+    out("supervisor.start", T / ?SUPERVISOR_CHILDREN, "ns/child");
+run("supervisor.restart_burst") ->
+    bench_peer_supervisor:restart_burst(1000),
+    out("supervisor.restart_burst.1k", bench_peer_supervisor:restart_burst(1000) / 1000,
+        "ns/restart"),
+    out("supervisor.restart_burst.10k", bench_peer_supervisor:restart_burst(10000) / 10000,
+        "ns/restart");
+run("supervisor.shutdown") ->
+    bench_peer_supervisor:shutdown(1000),
+    out("supervisor.shutdown.10k", bench_peer_supervisor:shutdown(10000) / 10000, "ns/child");
 %% An ordinary loop is counted and preempted whether it wants or not, so both have this peer.
 run("hog.cooperative") -> hogs("hog.cooperative", fun() -> hog(0) end);
 %% open() of a pipe that nobody writes, on a dirty scheduler.

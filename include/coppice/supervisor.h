@@ -21,6 +21,7 @@ typedef enum cop_auto_shutdown {
  *   auto_shutdown ends it when significant children have ended by themselves
  *   name          registered before the children start
  *   timeline      beyond OTP: how many events cop_supervisor_timeline remembers; 0 = none
+ *   via           in the place of name: {:via, module, name}, as in cop_start_opts
  */
 typedef struct cop_supervisor_opts {
     cop_strategy strategy;
@@ -29,6 +30,7 @@ typedef struct cop_supervisor_opts {
     cop_auto_shutdown auto_shutdown;
     cop_atom name;
     int64_t timeline;
+    cop_term via;
 } cop_supervisor_opts;
 
 /*

@@ -427,11 +427,18 @@ cop_term sup_option(cop_term options, cop_atom key, cop_term otherwise) {
     return otherwise;
 }
 
-cop_atom sup_name_option(cop_ctx *ctx, cop_term options) {
+void sup_name_option(cop_ctx *ctx, cop_term options, cop_start_opts *start) {
     cop_term name = sup_option(options, cop_a(name), cop_a(nil).t);
     cop_atom atom;
-    if (cop_get_atom(name, &atom))
-        return cop_match(name, cop_a(nil)) ? (cop_atom){ COP_NONE } : atom;
+    cop_term any;
+    if (cop_match(name, cop_a(nil)) || cop_get_atom(name, &start->name))
+        return;
+    if (cop_match_tuple(name, cop_a(via), &atom, &any)) {
+        start->via = name;
+        return;
+    }
+    if (cop_match_tuple(name, cop_a(global), &any))
+        cop_raise(ctx, "ArgumentError", "global names need distribution, which is not there");
     sup_argument_error(ctx,
                        "expected :name option to be one of the following:\n\n"
                        "  * nil\n"

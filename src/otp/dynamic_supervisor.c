@@ -51,10 +51,10 @@ struct tables {
 };
 
 struct dyn {
+    cop_term name; /* an atom, {:via, module, name} or COP_NONE; kept alive */
     struct tables *t;
     const cop_supervisor *module;
     cop_atom module_name;
-    cop_term name; /* an atom or COP_NONE */
     int64_t max_restarts, max_seconds, max_children;
 };
 
@@ -640,6 +640,7 @@ static cop_term dyn_state_to_term(cop_ctx *ctx, const void *state) {
 static const cop_gen_server dynamic_server = {
     .name = "supervisor",
     .state_size = sizeof(struct dyn),
+    .state_terms = 1,
     .init = dyn_init,
     .handle_call = dyn_handle_call,
     .handle_cast = dyn_handle_cast,
@@ -655,6 +656,6 @@ cop_started cop_dynamic_supervisor_start_link_module(cop_ctx *ctx, const cop_sup
     if (opts != NULL)
         start = *opts;
     start.initial_call = sup_initial_call(call, module);
-    return cop_gen_server_start_link(ctx, &dynamic_server, sup_pack(ctx, module, arg, start.name),
+    return cop_gen_server_start_link(ctx, &dynamic_server, sup_pack(ctx, module, arg, &start),
                                      &start);
 }

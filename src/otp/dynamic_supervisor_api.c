@@ -54,7 +54,8 @@ cop_started cop_dynamic_supervisor_start_link(cop_ctx *ctx,
 }
 
 cop_started cop_dynamic_supervisor_start_link_terms(cop_ctx *ctx, cop_term options) {
-    cop_start_opts start = { .name = sup_name_option(ctx, options) };
+    cop_start_opts start = { 0 };
+    sup_name_option(ctx, options, &start);
     return cop_dynamic_supervisor_start_link_module(
         ctx, &sup_default_module, cop_dynamic_supervisor_init_terms(ctx, options), &start);
 }

@@ -294,8 +294,10 @@ cop_started cop_partition_supervisor_start_link(cop_ctx *ctx,
 }
 
 cop_started cop_partition_supervisor_start_link_terms(cop_ctx *ctx, cop_term options) {
-    cop_atom name = sup_name_option(ctx, options);
-    need(ctx, !cop_is_none(name.t), "name");
+    cop_start_opts opts = { 0 };
+    sup_name_option(ctx, options, &opts);
+    need(ctx, !cop_is_none(opts.name.t), "name");
+    cop_atom name = opts.name;
     cop_term spec = sup_option(options, cop_a(child_spec), COP_NONE);
     need(ctx, !cop_is_none(spec), "child_spec");
     int64_t n =

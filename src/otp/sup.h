@@ -43,8 +43,8 @@ cop_term sup_resolve(cop_ctx *ctx, cop_term spec);
 _Noreturn void sup_argument_error(cop_ctx *ctx, const char *head, cop_term shown, const char *tail);
 /* A keyword list's value of that key, else `otherwise`. */
 cop_term sup_option(cop_term options, cop_atom key, cop_term otherwise);
-/* The :name of options: COP_NONE inside when there is none; raises for what is no name. */
-cop_atom sup_name_option(cop_ctx *ctx, cop_term options);
+/* Takes the :name of options into name or via; raises for what is no name. */
+void sup_name_option(cop_ctx *ctx, cop_term options, cop_start_opts *start);
 
 /* An integer of at least `least`, of any size; one too large is as good as the largest. */
 bool sup_count_from(cop_term t, int64_t least, int64_t *out);
@@ -159,7 +159,8 @@ void sup_timeline_end(struct sup_timeline *timeline);
 /* ---- flags (sup_child.c) ------------------------------------------------------------------------------------ */
 
 /* What stands between a start and the new process: {module's address, arg, name | nil}. */
-cop_term sup_pack(cop_ctx *ctx, const cop_supervisor *module, cop_term arg, cop_atom name);
+cop_term sup_pack(cop_ctx *ctx, const cop_supervisor *module, cop_term arg,
+                  const cop_start_opts *start);
 bool sup_unpack(cop_term packed, const cop_supervisor **module, cop_term *arg, cop_term *name);
 /* Loads the modules Supervisor, DynamicSupervisor and PartitionSupervisor, once (sup_modules.c). */
 void sup_load_modules(void);
@@ -167,7 +168,7 @@ extern const cop_module sup_partition_module;
 /* What $initial_call shows, {:supervisor, Module, 1}, as a start option has it. */
 enum { SUP_CALL = 300 };
 const char *sup_initial_call(char *out, const cop_supervisor *module);
-/* {:local, name} or {pid, module} */
+/* {:local, name}, {:via, module, name} or {pid, module} */
 cop_term sup_shown_name(cop_ctx *ctx, cop_term name, cop_atom module);
 extern const cop_supervisor sup_default_module;
 

@@ -84,7 +84,9 @@ cop_term sup_mfa(cop_ctx *ctx, const struct sup_form *form, cop_term args) {
 struct sup_started sup_started_of(cop_term t) {
     struct sup_started s = { .is = SUP_FAILED, .reason = t };
     cop_term reason;
-    if (cop_match_tuple(t, cop_a(ok), &s.pid) || cop_match_tuple(t, cop_a(ok), &s.pid, &s.info))
+    /* A pid of another node is no immediate term; it could not be kept as a word. */
+    if ((cop_match_tuple(t, cop_a(ok), &s.pid) || cop_match_tuple(t, cop_a(ok), &s.pid, &s.info))
+        && cop_is_immediate(s.pid.t))
         s.is = SUP_STARTED;
     else if (cop_match(t, cop_a(ignore)))
         s.is = SUP_IGNORED;
@@ -96,7 +98,7 @@ struct sup_started sup_started_of(cop_term t) {
 static struct sup_started of_struct(cop_started got) {
     struct sup_started s = { .is = SUP_FAILED, .pid = got.pid, .info = got.info };
     s.reason = cop_is_none(got.reason) ? cop_a(undefined).t : got.reason;
-    if (got.is == COP_STARTED && cop_is_pid(got.pid.t))
+    if (got.is == COP_STARTED && cop_is_pid(got.pid.t) && cop_is_immediate(got.pid.t))
         s.is = SUP_STARTED;
     else if (got.is == COP_IGNORE)
         s.is = SUP_IGNORED;
@@ -250,10 +252,14 @@ void sup_table_remove(struct sup_table *t, uint64_t key, uint32_t value) {
 static cop_term default_init(cop_ctx *ctx, cop_term arg) { return arg; }
 const cop_supervisor sup_default_module = { "Supervisor.Default", default_init };
 
-cop_term sup_pack(cop_ctx *ctx, const cop_supervisor *module, cop_term arg, cop_atom name) {
+cop_term sup_pack(cop_ctx *ctx, const cop_supervisor *module, cop_term arg,
+                  const cop_start_opts *start) {
     sup_load_modules();
+    cop_term name = !cop_is_none(start->via)      ? start->via
+                    : !cop_is_none(start->name.t) ? start->name.t
+                                                  : cop_a(nil).t;
     return cop_tuple(ctx, (uint64_t)(uintptr_t)module, cop_is_none(arg) ? cop_a(undefined).t : arg,
-                     cop_is_none(name.t) ? cop_a(nil).t : name.t);
+                     name);
 }
 
 bool sup_unpack(cop_term packed, const cop_supervisor **module, cop_term *arg, cop_term *name) {
@@ -272,7 +278,7 @@ const char *sup_initial_call(char *out, const cop_supervisor *module) {
 }
 
 cop_term sup_shown_name(cop_ctx *ctx, cop_term name, cop_atom module) {
-    if (!cop_is_none(name))
-        return cop_tuple(ctx, cop_a(local), name);
-    return cop_tuple(ctx, cop_self(ctx), module);
+    if (cop_is_none(name))
+        return cop_tuple(ctx, cop_self(ctx), module);
+    return cop_is_atom(name) ? cop_tuple(ctx, cop_a(local), name) : name;
 }

@@ -102,7 +102,7 @@ struct sup_timeline *sup_timeline_new(cop_ctx *ctx, int64_t limit, cop_term name
     struct sup_timeline *timeline =
         sup_alloc(ctx, sizeof *timeline + n * sizeof(struct happened *));
     timeline->pid = cop_self(ctx).t;
-    timeline->name = name;
+    timeline->name = !cop_is_none(name) && cop_is_atom(name) ? name : COP_NONE;
     timeline->limit = n;
     pthread_mutex_lock(&mutex);
     timeline->next = timelines;

@@ -370,6 +370,7 @@ static cop_term sup_state_to_term(cop_ctx *ctx, const void *state) {
 static const cop_gen_server supervisor_server = {
     .name = "supervisor",
     .state_size = sizeof(struct sup),
+    .state_terms = 1,
     .init = sup_init,
     .handle_call = sup_handle_call,
     .handle_cast = sup_handle_cast,
@@ -382,8 +383,10 @@ cop_started cop_supervisor_start_link_module(cop_ctx *ctx, const cop_supervisor 
                                              cop_term arg, const cop_supervisor_opts *opts) {
     char call[SUP_CALL];
     cop_start_opts start = { .initial_call = sup_initial_call(call, module) };
-    if (opts != NULL)
+    if (opts != NULL) {
         start.name = opts->name;
-    return cop_gen_server_start_link(ctx, &supervisor_server,
-                                     sup_pack(ctx, module, arg, start.name), &start);
+        start.via = opts->via;
+    }
+    return cop_gen_server_start_link(ctx, &supervisor_server, sup_pack(ctx, module, arg, &start),
+                                     &start);
 }

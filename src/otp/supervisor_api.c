@@ -87,7 +87,9 @@ cop_started cop_supervisor_start_link(cop_ctx *ctx, const cop_child_spec *childr
 
 cop_started cop_supervisor_start_link_terms(cop_ctx *ctx, cop_term children, cop_term options) {
     cop_term init = cop_supervisor_init_terms(ctx, children, options);
-    cop_supervisor_opts opts = { .name = sup_name_option(ctx, options) };
+    cop_start_opts start = { 0 };
+    sup_name_option(ctx, options, &start);
+    cop_supervisor_opts opts = { .name = start.name, .via = start.via };
     return cop_supervisor_start_link_module(ctx, &sup_default_module, init, &opts);
 }
 

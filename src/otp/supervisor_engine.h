@@ -36,10 +36,10 @@ struct tables {
 };
 
 struct sup {
+    cop_term name; /* an atom, {:via, module, name} or COP_NONE; kept alive */
     struct tables *t;
     const cop_supervisor *module;
     cop_atom module_name;
-    cop_term name; /* an atom or COP_NONE */
     cop_strategy strategy;
     cop_auto_shutdown auto_shutdown;
     int64_t max_restarts, max_seconds;

@@ -534,13 +534,13 @@ static void stop_three(cop_ctx *ctx, const char *opts, const char *keys, const c
 TEST(DS_040_brutal_kill) { stop_three(ctx, "x: 1", "shutdown: :brutal_kill", ":killed"); }
 
 TEST(DS_041_infinity_and_integers) {
-    stop_three(ctx, "deaf_to: 1", "shutdown: :infinity", ":shutdown");
+    stop_three(ctx, "no_trap: 1", "shutdown: :infinity", ":shutdown");
     stop_three(ctx, "exit: {:shutdown, :oops}", "shutdown: :infinity", "{:shutdown, :oops}");
     stop_three(ctx, "exit: {:shutdown, :oops}", "shutdown: 5000", "{:shutdown, :oops}");
 }
 
 TEST(DS_042_a_time_out) {
-    stop_three(ctx, "deaf_to: 1", "shutdown: 1000", ":shutdown");
+    stop_three(ctx, "no_trap: 1", "shutdown: 1000", ":shutdown");
     stop_three(ctx, "deaf: true", "shutdown: 1", ":killed");
 }
 

@@ -161,6 +161,55 @@ TEST(nobody_of_that_name) {
     EXPECT_INT(cop_partition_supervisor_partitions(ctx, cop_a(parts)), 5);
 }
 
+TEST(the_via_name_of_a_partition_is_an_address) {
+    parts(ctx, 3);
+    cop_term via = cop_partition_supervisor_via(ctx, cop_a(parts), 4);
+    EXPECT_TERM(ctx, via, "{:via, PartitionSupervisor, {:parts, 4}}");
+    EXPECT_TERM(ctx, cop_gen_server_call(ctx, via, cop_a(get), 0), ":ok");
+    EXPECT_SAME(ctx, cop_gen_server_whereis(ctx, via),
+                cop_partition_supervisor_whereis(ctx, cop_a(parts), 1));
+    EXPECT_EXIT(ctx, "{:noproc, {PartitionSupervisor, :partitions, [:nope]}}") {
+        cop_gen_server_call(ctx, cop_partition_supervisor_via(ctx, cop_a(nope), 4), cop_a(get), 0);
+    }
+}
+
+static atomic_bool over;
+
+static void reader(cop_ctx *ctx, cop_term arg) {
+    int64_t found = 0;
+    while (!over)
+        COP_SCOPE(ctx) {
+            COP_TRY(ctx) {
+                for (int i = 0; i < 100; i++) {
+                    cop_term pid = cop_partition_supervisor_whereis(ctx, cop_a(parts), i);
+                    if (!cop_is_none(pid) && !cop_is_pid(pid))
+                        FAIL("a partition that is no pid");
+                    found += cop_is_pid(pid);
+                }
+            }
+            COP_CATCH(caught) { EXPECT_TERM(ctx, caught->reason, "{:noproc, _}"); }
+            cop_yield(ctx);
+        }
+    cop_send(ctx, tester, cop_tuple(ctx, cop_a(found), found));
+}
+
+TEST(readers_find_pids_while_partitions_come_and_go) {
+    begin(ctx);
+    for (int i = 0; i < 4; i++)
+        cop_spawn(ctx, reader, COP_NONE);
+    for (volatile int i = 0; i < 40; i++)
+        COP_SCOPE(ctx) {
+            cop_pid one = { COP_NONE };
+            parts(ctx, 1 + i % 7);
+            if (cop_get_pid(cop_partition_supervisor_whereis(ctx, cop_a(parts), i), &one))
+                kill_pid(ctx, one);
+            cop_partition_supervisor_stop(ctx, cop_a(parts), cop_a(normal), 0);
+        }
+    over = true;
+    for (int i = 0; i < 4; i++)
+        ASSERT_RECEIVE(ctx, "{:found, _}");
+}
+
 TEST(resizing) {
     cop_pid sup = parts(ctx, 3);
     EXPECT_INT(cop_partition_supervisor_resize(ctx, cop_a(parts), 1), 3);

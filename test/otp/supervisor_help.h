@@ -12,7 +12,7 @@
  *   exit     terminate exits with this reason
  *   deaf     terminate waits for ever
  *   deaf_ms  terminate waits so long
- *   deaf_to  it does not trap exits at all
+ *   no_trap  it does not trap exits at all
  * Calls: :get -> :ok, {:stop, reason} -> :ok and stops; everything that is read by tests comes as a
  * message to the test's process.
  */
@@ -60,7 +60,7 @@ static inline cop_init w_init(cop_ctx *ctx, void *state, cop_term opts) {
         return cop_init_ignore();
     if (!cop_is_none(w_opt(opts, cop_a(raise))))
         cop_raise(ctx, "RuntimeError", "oops");
-    if (cop_is_none(w_opt(opts, cop_a(deaf_to))))
+    if (cop_is_none(w_opt(opts, cop_a(no_trap))))
         cop_process_trap_exit(ctx, true);
     w_tell(ctx, opts, cop_tuple(ctx, cop_a(up), w_opt(opts, cop_a(id))));
     return cop_init_ok();
@@ -77,7 +77,7 @@ static inline cop_next w_call(cop_ctx *ctx, void *state, cop_term request, cop_f
 
 static inline void w_terminate(cop_ctx *ctx, void *state, cop_term reason) {
     struct w *w = state;
-    cop_term message, ms = w_opt(w->opts, cop_a(deaf_ms));
+    cop_term ms = w_opt(w->opts, cop_a(deaf_ms));
     int64_t wait = COP_INFINITY;
     w_tell(ctx, w->opts, cop_tuple(ctx, cop_a(down), w_opt(w->opts, cop_a(id)), reason));
     if (!cop_is_none(ms))
@@ -86,7 +86,6 @@ static inline void w_terminate(cop_ctx *ctx, void *state, cop_term reason) {
         cop_process_sleep(ctx, wait);
     if (!cop_is_none(w_opt(w->opts, cop_a(exit))))
         cop_exit(ctx, w_opt(w->opts, cop_a(exit)));
-    (void)message;
 }
 
 static const cop_gen_server w_server = {

@@ -163,6 +163,40 @@ TEST(SU_014_a_local_name) {
     EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, cop_a(sup)), "[]");
 }
 
+/* A module that keeps one name. */
+static _Atomic uint64_t yes_has;
+
+static cop_term yes_register(cop_ctx *ctx, cop_term env, size_t n, const cop_term *a) {
+    yes_has = a[1].w;
+    return cop_a(yes).t;
+}
+static cop_term yes_unregister(cop_ctx *ctx, cop_term env, size_t n, const cop_term *a) {
+    yes_has = 0;
+    return cop_a(ok).t;
+}
+static cop_term yes_whereis(cop_ctx *ctx, cop_term env, size_t n, const cop_term *a) {
+    return yes_has != 0 ? (cop_term){ yes_has } : cop_a(undefined).t;
+}
+
+static const cop_module yes = { .name = "Elixir.Yes",
+                                .exports =
+                                    (const cop_export[]){ { "register_name", 2, yes_register },
+                                                          { "unregister_name", 1, yes_unregister },
+                                                          { "whereis_name", 1, yes_whereis },
+                                                          { 0 } } };
+
+TEST(SU_014_a_via_name) {
+    begin(ctx);
+    cop_term registry = T(ctx, "{:via, Yes, :sup}");
+    cop_module_load(&yes);
+    test_capture_log(ctx);
+    sup_of(ctx, workers(ctx, "a"), "[strategy: :one_for_one, name: {:via, Yes, :sup}]");
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, registry), "[{:a, _, :worker, [W]}]");
+    ASSERT_RECEIVE(ctx,
+                   "{:log, :info, {:report, %{report: [supervisor: {:via, Yes, :sup}, started: "
+                   "_]}}, _}");
+}
+
 static cop_term tree_init(cop_ctx *ctx, cop_term arg) {
     static const cop_child_spec children[] = {
         { .id = "stack", .start = w_start_link, .arg = COP_NIL, .module = "W" },
@@ -538,7 +572,7 @@ TEST(SU_040_a_killed_child_is_restarted) {
 
 TEST(SU_041_a_normal_exit_signal_from_outside_does_nothing) {
     begin(ctx);
-    cop_pid sup = sup_of(ctx, T(ctx, "[%{id: :a, start: {W, :start_link, [[deaf_to: 1]]}}]"),
+    cop_pid sup = sup_of(ctx, T(ctx, "[%{id: :a, start: {W, :start_link, [[no_trap: 1]]}}]"),
                          "[strategy: :one_for_one]");
     cop_pid a = child(ctx, sup, "a");
     cop_process_exit(ctx, a, cop_a(normal));
