@@ -5,7 +5,8 @@
  */
 #include "help.h"
 
-/* Answers each request: {:echo, x} with x, :who with its `from`, :end by an exit. */
+/* Answers each request: {:echo, x} with x, :who with its `from`, :hold with the next message, :end by an
+   exit. */
 static void server(cop_ctx *ctx, cop_term arg) {
     for (;;)
         COP_SCOPE(ctx) {
@@ -19,6 +20,8 @@ static void server(cop_ctx *ctx, cop_term arg) {
                 cop_gen_reply(ctx, from, from);
             else if (cop_match_tuple(request, cop_a(pass), &value))
                 cop_send(ctx, value, from);
+            else if (cop_match(request, cop_a(hold)) && cop_receive(ctx, COP_INFINITY, &message))
+                cop_gen_reply(ctx, from, message);
             else if (cop_match(request, cop_a(end)))
                 cop_exit(ctx, cop_a(ended));
         }
@@ -106,8 +109,9 @@ TEST(anybody_may_reply) {
 /* The alias is taken back before the reply, which strikes the watcher out, is taken in. */
 TEST(who_takes_the_alias_back_still_watches) {
     cop_pid p = start(ctx);
-    cop_ref ref = cop_gen_request(ctx, p, cop_a(ask), cop_tuple(ctx, cop_a(echo), cop_a(hi)), true);
+    cop_ref ref = cop_gen_request(ctx, p, cop_a(ask), cop_a(hold), true);
     EXPECT(cop_process_unalias(ctx, ref));
+    cop_send(ctx, p, cop_a(hi));
     EXPECT(cop_process_is_alive(ctx, p)); /* the reply has been sent, and is dropped */
     EXPECT_INT(cop_list_length(cop_process_info(ctx, p, cop_a(monitored_by))), 1);
     cop_process_exit(ctx, p, cop_a(boo));
