@@ -100,6 +100,10 @@ struct cop__env {
 struct cop__env *cop__env_new(enum cop__signal kind, cop_term to, cop_term from, cop_term term);
 /* Without copying: a body of that many words, to be filled by the caller. */
 struct cop__env *cop__env_raw(enum cop__signal kind, cop_term to, cop_term from, size_t words);
+/* The same, at the end of a block that begins with `before` bytes for the caller, a multiple of 8. Who
+   frees the envelope frees the block. */
+struct cop__env *cop__env_behind(size_t before, enum cop__signal kind, cop_term to, cop_term from,
+                                 size_t words);
 void cop__env_free(struct cop__env *env);
 
 /* ---- slots: the post office -------------------------------------------------------------------- */
@@ -170,8 +174,9 @@ void cop__wheel_free(struct cop__wheel *wheel);
 void cop__wheel_arm(struct cop__wheel *wheel, struct cop__timer *timer, int64_t due_ms);
 /* True if it was armed; after it the timer will not fire. */
 bool cop__timer_disarm(struct cop__timer *timer);
-/* Fires what is due. Any thread, one at a time per wheel. */
-void cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms);
+/* Fires what is due, at most so many timers: true when more are due. Any thread, one at a time per
+   wheel. */
+bool cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms, int most);
 /* A lower bound of the next deadline, INT64_MAX if none. */
 int64_t cop__wheel_next_ms(struct cop__wheel *wheel);
 void cop__public_timer_fire(struct cop__timer *timer);
@@ -341,6 +346,7 @@ struct cop__sched {
     struct cop_ctx *remote __attribute__((aligned(64))); /* pushed by other threads; atomic stack */
     uint32_t asleep;                                     /* futex word: 1 while its worker sleeps */
     uint32_t picks;
+    uint32_t look_at;  /* the pick at which to look around again */
     uint32_t in_a_row; /* how often `next` was taken without the ring's turn */
     int64_t backlog_since;
     uint32_t backlog_tail;

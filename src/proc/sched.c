@@ -29,7 +29,7 @@
  */
 #include "proc/proc.h"
 
-enum { PATIENCE_NS = 50000, SPIN_NS = 70000, LOOK_EVERY = 16, IN_A_ROW = 16 };
+enum { PATIENCE_NS = 50000, SPIN_NS = 70000, LOOK_EVERY = 16, IN_A_ROW = 16, TIMERS_AT_ONCE = 512 };
 
 struct cop__node cop__node;
 
@@ -197,7 +197,9 @@ void cop__sched_wake_one(struct cop__sched *busy) {
 /* Every few picks: the clock, due timers, and whether another core is needed. */
 static void look_around(struct cop__sched *s) {
     s->now_ns = cop__now_ns();
-    cop__wheel_run(s->wheel, s->now_ns / 1000000);
+    /* Of many timers that are due at once some fire now, and what they woke runs while it is warm. */
+    bool more = cop__wheel_run(s->wheel, s->now_ns / 1000000, TIMERS_AT_ONCE);
+    s->look_at = s->picks + (more ? 1 : LOOK_EVERY);
     if (cop__node.sched_count == 1)
         return;
     uint32_t head = __atomic_load_n(&s->head, __ATOMIC_RELAXED);
@@ -229,7 +231,7 @@ cop_ctx *cop__sched_pick(struct cop__worker *w) {
         return cop__sim_pick(w);
     uint32_t n = s->picks + 1;
     __atomic_store_n(&s->picks, n, __ATOMIC_RELAXED);
-    if (n % LOOK_EVERY == 0)
+    if ((int32_t)(n - s->look_at) >= 0)
         look_around(s);
     cop__sched_drain(s);
     if ((list_has(&s->urgent[0]) || list_has(&s->urgent[1]))
@@ -378,7 +380,8 @@ void cop__worker_idle(struct cop__worker *w) {
     if (!spin(s))
         cop__sched_sleep(s, INT64_MAX);
     s->now_ns = cop__now_ns();
-    cop__wheel_run(s->wheel, s->now_ns / 1000000);
+    if (cop__wheel_run(s->wheel, s->now_ns / 1000000, TIMERS_AT_ONCE))
+        s->look_at = s->picks;
 }
 
 int64_t cop__now_ns(void) {

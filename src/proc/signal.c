@@ -19,10 +19,12 @@
  */
 #include "proc/proc.h"
 
-struct cop__env *cop__env_raw(enum cop__signal kind, cop_term to, cop_term from, size_t words) {
-    size_t size = sizeof(struct cop__env) + words * sizeof(uint64_t);
+struct cop__env *cop__env_behind(size_t before, enum cop__signal kind, cop_term to, cop_term from,
+                                 size_t words) {
+    size_t size = before + sizeof(struct cop__env) + words * sizeof(uint64_t);
     bool small = size <= COP__SMALL_MAX;
-    struct cop__env *env = small ? cop__small_alloc(size) : cop__malloc(size);
+    char *block = small ? cop__small_alloc(size) : cop__malloc(size);
+    struct cop__env *env = (struct cop__env *)(block + before);
     env->next = NULL;
     env->to = to;
     env->from = from;
@@ -33,9 +35,13 @@ struct cop__env *cop__env_raw(enum cop__signal kind, cop_term to, cop_term from,
     env->frag.next = NULL;
     env->frag.offheap = NULL;
     env->frag.words = (uint32_t)words;
-    env->frag.offset = offsetof(struct cop__env, frag);
+    env->frag.offset = (uint16_t)(before + offsetof(struct cop__env, frag));
     env->frag.small = small ? (uint16_t)size : 0;
     return env;
+}
+
+struct cop__env *cop__env_raw(enum cop__signal kind, cop_term to, cop_term from, size_t words) {
+    return cop__env_behind(0, kind, to, from, words);
 }
 
 /* The words of a tuple whose elements are all immediate; 0 for anything else. */

@@ -165,10 +165,10 @@ struct due {
     struct cop__env *wakes, **wakes_end;
 };
 
-/* Takes everything out of the present tick's slot. */
-static void collect_due(struct cop__wheel *wheel, struct due *due) {
+/* Takes out what is in the present tick's slot, at most so many; returns how many it may be still. */
+static int collect_due(struct cop__wheel *wheel, struct due *due, int most) {
     unsigned index = (unsigned)(wheel->now_ms & (SLOTS - 1));
-    while (wheel->slots[0][index].head != NULL) {
+    for (; wheel->slots[0][index].head != NULL && most > 0; most--) {
         struct cop__timer *t = wheel->slots[0][index].head;
         slot_remove(wheel, t);
         wheel->count--;
@@ -185,9 +185,10 @@ static void collect_due(struct cop__wheel *wheel, struct due *due) {
             due->publics_end = &t->next;
         }
     }
+    return most;
 }
 
-void cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms) {
+bool cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms, int most) {
     struct due due;
     due.publics = NULL;
     due.publics_end = &due.publics;
@@ -195,8 +196,8 @@ void cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms) {
     due.wakes_end = &due.wakes;
     cop__lock(&wheel->lock);
     for (;;) {
-        collect_due(wheel, &due);
-        if (wheel->now_ms >= now_ms)
+        most = collect_due(wheel, &due, most);
+        if (wheel->now_ms >= now_ms || most == 0)
             break;
         /* Up to the next deadline, or the beginning of the next slot that must be dealt out, there is
            nothing: however far it is, it is one step. */
@@ -221,16 +222,17 @@ void cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms) {
         due.publics = t->next;
         cop__public_timer_fire(t);
     }
+    return most == 0;
 }
 
 /* ---- public timers ------------------------------------------------------------------------- */
 
+/* One block with its message, which is the envelope that goes out when it fires. */
 struct public_timer {
     struct cop__timer timer; /* first */
     struct public_timer *hash_next;
     uint64_t ref;
-    cop_term dest;
-    struct cop__env *env; /* ready to go */
+    struct cop__env env; /* last; its `to` is the destination, a pid or a name */
 };
 
 static struct shard {
@@ -259,8 +261,7 @@ void cop__public_timers_free(void) {
             struct public_timer *t = shards[i].buckets[b];
             while (t != NULL) {
                 struct public_timer *next = t->hash_next;
-                cop__env_free(t->env);
-                cop__free(t);
+                cop__env_free(&t->env);
                 t = next;
             }
         }
@@ -325,14 +326,13 @@ void cop__public_timer_fire(struct cop__timer *timer) {
     *at = t->hash_next;
     s->count--;
     cop__unlock(&s->lock);
-    cop_term to = cop_is_atom(t->dest) ? cop__name_lookup(t->dest) : t->dest;
+    cop_term to = cop_is_atom(t->env.to) ? cop__name_lookup(t->env.to) : t->env.to;
     if (cop_is_none(to)) {
-        cop__env_free(t->env);
+        cop__env_free(&t->env);
     } else {
-        t->env->to = to;
-        cop__deliver(cop__worker_self(), t->env);
+        t->env.to = to;
+        cop__deliver(cop__worker_self(), &t->env);
     }
-    cop__free(t);
 }
 
 static struct cop__wheel *wheel_here(cop_ctx *p) {
@@ -340,24 +340,36 @@ static struct cop__wheel *wheel_here(cop_ctx *p) {
     return s->wheel;
 }
 
+/* The message is as given, or {:timeout, ref, message}. */
+static struct public_timer *timer_new(cop_ctx *p, cop_term dest, cop_ref ref, cop_term message,
+                                      bool tagged) {
+    enum { FRAME = 4 };
+    size_t frame = tagged ? FRAME : 0;
+    struct cop__env *env = cop__env_behind(offsetof(struct public_timer, env), SIG_MESSAGE, dest,
+                                           p->pid, frame + cop__term_words(message));
+    uint64_t *at = env->frag.body, *room = at + frame;
+    env->term =
+        cop_is_immediate(message) ? message : cop__term_copy(message, &room, &env->frag.offheap);
+    if (tagged) {
+        at[0] = cop__header(BOX_TUPLE, 3);
+        at[1] = cop_a(timeout).t.w;
+        at[2] = ref.t.w;
+        at[3] = env->term.w;
+        env->term = cop__box_term(at);
+    }
+    struct public_timer *t =
+        (struct public_timer *)((char *)env - offsetof(struct public_timer, env));
+    t->timer = (struct cop__timer){ 0 };
+    t->ref = ref.t.w;
+    return t;
+}
+
 static cop_ref timer_start(cop_ctx *p, cop_term dest, cop_term message, int64_t ms, bool absolute,
                            bool tagged) {
     if ((!cop__is_local_pid(dest) && !cop_is_atom(dest)) || (!absolute && ms < 0))
         cop__badarg(p);
-    struct public_timer *t = cop__calloc(1, sizeof *t);
     cop_ref ref = cop__ref_next(p);
-    t->ref = ref.t.w;
-    t->dest = dest;
-    if (tagged) {
-        struct cop__scratch scratch;
-        cop_ctx *c = cop__scratch_open(&scratch);
-        /* The message's words stay on p's heap; only the tuple round it is built aside. */
-        cop_term whole = cop_tuple(c, cop_a(timeout), ref, message);
-        t->env = cop__env_new(SIG_MESSAGE, COP_NONE, p->pid, whole);
-        cop__scratch_close(&scratch);
-    } else {
-        t->env = cop__env_new(SIG_MESSAGE, COP_NONE, p->pid, message);
-    }
+    struct public_timer *t = timer_new(p, dest, ref, message, tagged);
     int64_t now_ns = cop__now_ns();
     int64_t now_up = (now_ns + 999999) / 1000000; /* never early: round the present up */
     int64_t due = absolute ? ms : ms > (INT64_C(1) << 60) ? INT64_C(1) << 60 : now_up + ms;
@@ -395,10 +407,7 @@ static int64_t ms_left(const struct public_timer *t) {
 }
 
 static bool dest_is_gone(const struct public_timer *t) {
-    if (!cop__is_local_pid(t->dest))
-        return false;
-    struct cop__slot *slot = cop__slot_of(t->dest);
-    return slot == NULL || __atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE) != t->dest.w;
+    return cop__is_local_pid(t->env.to) && !cop__is_here(t->env.to);
 }
 
 int64_t cop_process_cancel_timer(cop_ctx *ctx, cop_ref timer) {
@@ -420,10 +429,8 @@ int64_t cop_process_cancel_timer(cop_ctx *ctx, cop_ref timer) {
         t = NULL;
     }
     cop__unlock(&s->lock);
-    if (t != NULL) {
-        cop__env_free(t->env);
-        cop__free(t);
-    }
+    if (t != NULL)
+        cop__env_free(&t->env);
     cop__leave(ctx);
     return left;
 }

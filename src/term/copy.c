@@ -94,11 +94,19 @@ static inline uint64_t append(uint64_t w, uint64_t **end, struct cop__offbox **o
     cop_term t = { w };
     uint64_t *to = *end;
     if (cop_is_cons(t)) {
-        uint64_t *cons = cop__cons(t);
-        to[0] = cons[0];
-        to[1] = cons[1];
+        /* The whole row of cells; that their tails are done shows by where these lead. */
+        for (;; to += 2) {
+            const uint64_t *cons = cop__cons(t);
+            to[0] = cons[0];
+            t.w = cons[1];
+            if (!cop_is_cons(t))
+                break;
+            to[1] = cop__cons_term(to + 2).w;
+        }
+        to[1] = t.w;
+        uint64_t first = cop__cons_term(*end).w;
         *end = to + 2;
-        return cop__cons_term(to).w;
+        return first;
     }
     if (!cop__is_box(t))
         return w;
@@ -123,7 +131,7 @@ cop_term cop__term_copy(cop_term t, uint64_t **hp, struct cop__offbox **offheap)
         if (!cop__is_header(*scan)) {
             if (!cop_is_immediate((cop_term){ scan[0] }))
                 scan[0] = append(scan[0], &end, offheap);
-            if (!cop_is_immediate((cop_term){ scan[1] }))
+            if (!cop_is_immediate((cop_term){ scan[1] }) && scan[1] != cop__cons_term(scan + 2).w)
                 scan[1] = append(scan[1], &end, offheap);
             scan += 2;
             continue;
