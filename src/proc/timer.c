@@ -241,10 +241,16 @@ static struct shard {
     uint32_t mask, count;
 } shards[SHARDS];
 
-static uint64_t ref_hash(uint64_t ref) { return (ref >> 6) * UINT64_C(0x9e3779b97f4a7c15); }
-static struct shard *shard_of(uint64_t ref) { return &shards[ref_hash(ref) >> 58]; }
+/* A process's references count up, and timers made one after another tend to end so: they stand side by
+   side, 64 in a shard. Each process begins at another place. */
+static uint64_t ref_place(uint64_t ref) {
+    uint64_t slot = cop__ref_slot((cop_term){ ref });
+    return (ref >> 30) + (slot * UINT64_C(0x9e3779b97f4a7c15) >> 20);
+}
+static struct shard *shard_of(uint64_t ref) { return &shards[ref_place(ref) / 64 % SHARDS]; }
 static struct public_timer **bucket_of(struct shard *s, uint64_t ref) {
-    return &s->buckets[(ref_hash(ref) >> 20) & s->mask];
+    uint64_t place = ref_place(ref), bucket = place / 64 / SHARDS * 64 + place % 64;
+    return &s->buckets[(bucket ^ bucket >> 18) & s->mask];
 }
 
 void cop__public_timers_init(void) {

@@ -89,24 +89,31 @@ size_t cop__term_words(cop_term t) {
     return words;
 }
 
+/* Appends a whole row of cells; that their tails are done shows by where these lead. True when nothing in
+   the row points anywhere else. */
+static inline bool row(cop_term t, uint64_t **end) {
+    uint64_t *to = *end, all = 3;
+    for (;; to += 2) {
+        const uint64_t *cons = cop__cons(t);
+        to[0] = cons[0];
+        all &= cons[0];
+        t.w = cons[1];
+        if (!cop_is_cons(t))
+            break;
+        to[1] = cop__cons_term(to + 2).w;
+    }
+    to[1] = t.w;
+    *end = to + 2;
+    return (all & t.w & 3) == 3;
+}
+
 /* Appends what t points to; the pointers inside still lead to the source. */
 static inline uint64_t append(uint64_t w, uint64_t **end, struct cop__offbox **offheap) {
     cop_term t = { w };
     uint64_t *to = *end;
     if (cop_is_cons(t)) {
-        /* The whole row of cells; that their tails are done shows by where these lead. */
-        for (;; to += 2) {
-            const uint64_t *cons = cop__cons(t);
-            to[0] = cons[0];
-            t.w = cons[1];
-            if (!cop_is_cons(t))
-                break;
-            to[1] = cop__cons_term(to + 2).w;
-        }
-        to[1] = t.w;
-        uint64_t first = cop__cons_term(*end).w;
-        *end = to + 2;
-        return first;
+        row(t, end);
+        return cop__cons_term(to).w;
     }
     if (!cop__is_box(t))
         return w;
@@ -126,6 +133,14 @@ static inline uint64_t append(uint64_t w, uint64_t **end, struct cop__offbox **o
 
 cop_term cop__term_copy(cop_term t, uint64_t **hp, struct cop__offbox **offheap) {
     uint64_t *scan = *hp, *end = *hp;
+    if (cop_is_cons(t)) { /* a list of immediates needs no scan */
+        cop_term first = cop__cons_term(end);
+        if (row(t, &end)) {
+            *hp = end;
+            return first;
+        }
+        end = *hp;
+    }
     cop_term copy = { append(t.w, &end, offheap) };
     while (scan < end) {
         if (!cop__is_header(*scan)) {
