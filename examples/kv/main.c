@@ -129,10 +129,18 @@ static void setup(void) {
 }
 
 int main(int argc, char **argv) {
+    cop_node_opts opts = { 0 };
+    const char *bad;
+    if (cop_node_opts_from_args(&argc, argv, &opts, &bad) < 0) {
+        fprintf(stderr, "kv: %s has no value, or a bad one\n", bad);
+        return 2;
+    }
     parse_arguments(argc, argv);
     setup();
-    const cop_node_opts opts = { .schedulers = (int)kv_config.schedulers,
-                                 .max_processes = 2 * (size_t)kv_config.max_clients + 4096 };
+    if (opts.schedulers == 0)
+        opts.schedulers = (int)kv_config.schedulers;
+    if (opts.max_processes == 0)
+        opts.max_processes = 2 * (size_t)kv_config.max_clients + 4096;
     int status = cop_run(&opts, kv_main);
     if (status < 0)
         fprintf(stderr, "kv: %s\n", cop_strerror(status));

@@ -22,6 +22,9 @@
  *                   worker; 0 = 10
  *   fault_aborts    a fault ends the program (with a core file) instead of its process
  *                   (environment: COP_FAULT=abort)
+ *   fault_isolates  it does not, also when COP_FAULT=abort is set
+ *   stall_report_ms a step that runs longer than this is told to the log, once, with its stack; 0 = no
+ *                   step is (environment: COP_STALL_MS); see cop_system_monitor
  *   sim, sim_seed   simulation: one worker, virtual time, seeded choices (environment:
  *                   COP_SIM=seed)
  *   sim_faults      its fault points, see coppice/sim.h (environment: COP_SIM_FAULTS)
@@ -34,11 +37,27 @@ typedef struct cop_node_opts {
     int64_t stack_idle_ms;
     int slice_ms;
     bool fault_aborts;
+    bool fault_isolates;
+    int64_t stall_report_ms;
     bool sim;
     uint64_t sim_seed;
     const char *sim_faults;
     bool no_logger;
 } cop_node_opts;
+
+/*
+ * Reads the node's flags among the arguments of a program, as erl has them, and takes them out of argv:
+ *   +S n            schedulers                 +P n              max_processes
+ *   +fault abort    fault_aborts               +fault isolate    fault_isolates
+ *   +sim seed       simulation, that seed      +slice ms         slice_ms
+ *   +stack bytes    stack_size                 +stall ms         stall_report_ms
+ * Everything else stays, in order, and from "--" on everything does. What opts holds already is kept where
+ * no flag says otherwise.
+ *
+ * Errors: -EINVAL for a flag of these without a value or with a bad one; *argc and argv are untouched then,
+ *         and *bad (which may be NULL) is the flag
+ */
+int cop_node_opts_from_args(int *argc, char **argv, cop_node_opts *opts, const char **bad);
 
 /* Starts the node; opts may be NULL. -EALREADY if it runs. */
 int cop_node_start(const cop_node_opts *opts);

@@ -581,6 +581,21 @@ void cop__scope_leave(struct cop__scope *scope);
    its callback, a raw one inside this call. Elixir: :erlang.bump_reductions/1. */
 void cop_bump_reductions(cop_ctx *ctx, int64_t n);
 
+/*
+ * Who is told of steps that run longer than long_schedule_ms, once of each step. One process of the node;
+ * COP_NONE inside `process` for none, which is the default and costs nothing.
+ *
+ * Erlang:  :erlang.system_monitor/2 with {:long_schedule, ms}. Erlang tells of a step when it ends; here it is
+ *          told while it runs, because a step in C may never end
+ * Message: {:monitor, pid, :long_schedule, [timeout: ms, in: {module, function, arity} | :undefined]},
+ *          with the time up to now, and the function that the process was found in
+ * Returns: the process before, COP_NONE inside if none
+ * Errors:  :badarg for what is no pid of this node, and for a time that is not above 0
+ * Context: never under simulation, where nothing takes time. To look, the thread is sent SIGURG, which may
+ *          end a system call that it waits in with EINTR
+ */
+cop_pid cop_system_monitor(cop_ctx *ctx, cop_pid process, int64_t long_schedule_ms);
+
 /* ---- logging --------------------------------------------------------------------------------------------------------- */
 
 typedef enum cop_level {

@@ -27,13 +27,15 @@ enum { ALTERNATE_STACK = 64 * 1024 };
 static bool (*installed)(const struct cop__fault *fault);
 
 #if defined(__x86_64__)
-static void read_registers(const ucontext_t *u, struct cop__fault *f) {
+void cop__fault_registers(const void *context, struct cop__fault *f) {
+    const ucontext_t *u = context;
     f->pc = (uintptr_t)u->uc_mcontext.gregs[REG_RIP];
     f->fp = (uintptr_t)u->uc_mcontext.gregs[REG_RBP];
     f->sp = (uintptr_t)u->uc_mcontext.gregs[REG_RSP];
 }
 #else
-static void read_registers(const ucontext_t *u, struct cop__fault *f) {
+void cop__fault_registers(const void *context, struct cop__fault *f) {
+    const ucontext_t *u = context;
     f->pc = (uintptr_t)u->uc_mcontext.pc;
     f->fp = (uintptr_t)u->uc_mcontext.regs[29];
     f->sp = (uintptr_t)u->uc_mcontext.sp;
@@ -48,7 +50,7 @@ static void on_signal(int signo, siginfo_t *info, void *context) {
     struct cop__fault fault = { .signo = signo,
                                 .code = info->si_code,
                                 .address = info->si_code > 0 ? info->si_addr : NULL };
-    read_registers(context, &fault);
+    cop__fault_registers(context, &fault);
     if (installed(&fault))
         return;
     struct sigaction standard;

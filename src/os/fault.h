@@ -17,6 +17,8 @@ struct cop__fault {
    SIGTRAP. It may leave by cop__jump_to, or return false: then the signal takes its default action
    (a core file). No signal is blocked in it. */
 void cop__fault_install(bool (*handler)(const struct cop__fault *fault));
+/* pc, fp and sp of a signal handler's third argument. */
+void cop__fault_registers(const void *context, struct cop__fault *out);
 /* Gives the calling thread its alternate stack, and takes it back. */
 void cop__fault_thread_begin(void);
 void cop__fault_thread_end(void);

@@ -519,6 +519,16 @@ static void put_supervisor_report(cop_ctx *ctx, struct log_text *l, cop_term wha
     put_pair(ctx, l, "\nType: ", keyword(child, cop_a(child_type)));
 }
 
+/* "Process :name (#PID<...>) has been in one step for 250 ms", and where. */
+static void put_stall(cop_ctx *ctx, struct log_text *l, cop_term list) {
+    log_put(ctx, l, "Process ");
+    put_who(ctx, l, list);
+    log_put(ctx, l, " has been in one step for ");
+    put_term(ctx, l, keyword(list, cop_a(timeout)));
+    log_put(ctx, l, " ms");
+    put_trace(ctx, l, "\n    ", keyword(list, cop_a(stacktrace)));
+}
+
 static void put_report(cop_ctx *ctx, struct log_text *l, cop_term report) {
     cop_term label = field(report, cop_a(label)), what, inner = field(report, cop_a(report));
     if (cop_match_tuple(label, cop_a(gen_server), cop_a(terminate))) {
@@ -527,6 +537,8 @@ static void put_report(cop_ctx *ctx, struct log_text *l, cop_term report) {
         put_crash_report(ctx, l, report);
     } else if (cop_match_tuple(label, cop_a(supervisor), &what)) {
         put_supervisor_report(ctx, l, what, inner);
+    } else if (cop_match_tuple(label, cop_a(system_monitor), cop_a(long_schedule))) {
+        put_stall(ctx, l, inner);
     } else if (cop_match_tuple(label, cop_as("Elixir.DynamicSupervisor"), cop_a(unexpected_msg))) {
         log_put(ctx, l, "DynamicSupervisor received unexpected message: ");
         put_term(ctx, l, field(inner, cop_a(msg)));

@@ -113,6 +113,9 @@ static void *monitor_main(void *arg) {
         bool busy = sleeping < cop__node.sched_count;
         for (struct cop__worker *w = cop__workers_all(); w != NULL; w = w->all_next)
             look_at_worker(w, cop__clock_monotonic_ns());
+        if (__atomic_load_n(&cop__stalls_on, __ATOMIC_RELAXED) != 0)
+            for (struct cop__worker *w = cop__workers_all(); w != NULL; w = w->all_next)
+                cop__stall_look(w, cop__clock_monotonic_ns());
         if (cop__pack_some(cop__clock_monotonic_ns())) {
             cop__futex_wait(&monitor.stop, 0, 500000);
             continue;

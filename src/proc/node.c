@@ -55,7 +55,8 @@ static uint64_t env_number(const char *name, uint64_t otherwise) {
 
 static void read_opts(const cop_node_opts *o, int *schedulers) {
     const char *fault = getenv("COP_FAULT");
-    cop__node.fault_aborts = o->fault_aborts || (fault != NULL && strcmp(fault, "abort") == 0);
+    cop__node.fault_aborts =
+        o->fault_aborts || (fault != NULL && strcmp(fault, "abort") == 0 && !o->fault_isolates);
     int n = o->schedulers > 0 ? o->schedulers : (int)env_number("COP_SCHEDULERS", 0);
     if (n <= 0)
         n = cop__cpu_count();
@@ -97,6 +98,8 @@ int cop_node_start(const cop_node_opts *opts) {
     cop__pack_init();
     cop__public_timers_init();
     cop__fault_init();
+    cop__stalls_init(opts->stall_report_ms > 0 ? opts->stall_report_ms
+                                               : (int64_t)env_number("COP_STALL_MS", 0));
     cop__scheds_start(schedulers);
     cop__node.running = true;
     if (!cop__node.sim)
@@ -193,6 +196,17 @@ cop_pid cop_node_spawn(cop_entry entry) {
     p->arg = cop_a(undefined).t;
     cop__schedule(NULL, p);
     return pid;
+}
+
+bool cop__spawn_service(cop_entry entry, int64_t arg) {
+    cop_ctx *p = cop__proc_new(NULL, NULL, KIND_PROCESS);
+    if (p == NULL)
+        return false;
+    p->does.entry = entry;
+    p->life = LIFE_START;
+    p->arg = cop_of(p, arg);
+    cop__schedule(NULL, p);
+    return true;
 }
 
 int cop_node_schedulers(void) { return (int)cop__node.sched_count; }

@@ -363,6 +363,20 @@ struct cop__sched {
 
 enum cop__duty { DUTY_NONE, DUTY_PARK, DUTY_REQUEUE, DUTY_RECYCLE };
 
+enum { COP__STALL_FRAMES = 32 };
+
+/* What stall.c knows of a worker's step. */
+struct cop__stall {
+    uint32_t state; /* atomic */
+    int wanted, told;
+    uint64_t step, seen_step;
+    int64_t since_ns, ms;
+    cop_term pid;
+    uint64_t name; /* its registered name's word, or 0 */
+    size_t depth;
+    uintptr_t pcs[COP__STALL_FRAMES];
+};
+
 struct cop__worker {
     /* Written by the worker with plain stores, read by the monitor after a membarrier. */
     uint32_t in_runtime;     /* atomic, relaxed: see cop__set_in_runtime */
@@ -388,6 +402,8 @@ struct cop__worker {
     uint32_t wake;                   /* futex word for idle workers */
     struct cop__epoch_record *epoch; /* see epoch.h */
     pthread_t thread;
+    int thread_number; /* atomic: the kernel's, once it runs */
+    struct cop__stall stall;
     cop__context thread_context;
     struct cop__fiber thread_fiber;
     uint64_t thread_jump[COP__JUMP_WORDS]; /* base for steps that run on the thread's own stack */
@@ -464,6 +480,10 @@ void cop__worker_carry(struct cop__sched *s); /* a worker, new or idle, for this
 void cop__monitor_start(void);
 void cop__monitor_stop(void);
 void cop__monitor_poke(void);
+/* Reports of steps that run too long; log_ms 0: none to the log. */
+void cop__stalls_init(int64_t log_ms);
+extern uint32_t cop__stalls_on; /* atomic */
+void cop__stall_look(struct cop__worker *w, int64_t now_ns);
 /* For a thief: takes the one next in line behind a step that is outside of the run-time; or NULL. */
 cop_ctx *cop__take_next(struct cop__sched *s);
 
@@ -628,6 +648,8 @@ static inline void cop__check_heap(cop_ctx *p) {
 }
 void cop__bound_push(struct cop__bound *bound, cop_ctx *p);
 void cop__run_stop_hooks(void);
+/* A process of the run-time's own; from any thread. False if there is no room for it. */
+bool cop__spawn_service(cop_entry entry, int64_t arg);
 void cop__host_end(cop_ctx *p, cop_term reason);
 _Noreturn void cop__host_exit(cop_ctx *p);
 _Noreturn void cop__badarg(cop_ctx *p);

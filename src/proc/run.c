@@ -19,6 +19,7 @@
  *   4. A step runs with in_runtime == 0; everything here runs with 1.
  * An exit, a fault or a change of life jumps to the loop frame (cop__back), which does what is left.
  */
+#include "os/sample.h"
 #include "proc/proc.h"
 
 static __thread struct cop__worker *tls_worker;
@@ -532,6 +533,7 @@ static void *worker_main(void *arg) {
     struct cop__worker *w = arg;
     cop__worker_set_self(w);
     cop__fault_thread_begin();
+    __atomic_store_n(&w->thread_number, cop__thread_number(), __ATOMIC_RELEASE);
     cop__fiber_init_thread(&w->thread_fiber);
     struct cop__stack *stack = cop__stack_take(NULL, 0);
     w->stack = stack;

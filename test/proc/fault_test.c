@@ -200,6 +200,56 @@ TEST(the_place_of_a_fault_is_named) {
     EXPECT_TERM(ctx, cop_head(trace), "{:c, :divide, _, _}");
 }
 
+/* Allocates all the time, on every scheduler, and faults between: the handler must need no lock that
+   somebody holds. */
+static void __attribute__((noinline)) fault_here(void) { *(volatile int *)(uintptr_t)zero = 1; }
+static void allocate_and_fault(cop_ctx *ctx, cop_term arg) {
+    void *blocks[64] = { NULL };
+    uint64_t random = cop_random_u64(ctx);
+    for (int i = 0; i < 2000; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        free(blocks[random >> 58]);
+        blocks[random >> 58] = malloc(16 + (random >> 40) % 5000);
+    }
+    for (int i = 0; i < 64; i++)
+        free(blocks[i]);
+    fault_here();
+}
+
+TEST(faults_beside_allocating_threads_have_their_places, .schedulers = 4) {
+    for (int round = 0; round < 50; round++)
+        COP_SCOPE(ctx) {
+            for (int i = 0; i < 8; i++)
+                cop_spawn_monitor(ctx, allocate_and_fault, COP_NONE);
+            for (int i = 0; i < 8; i++) {
+                cop_term down = ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, {{:sigsegv, 0}, _}}");
+                EXPECT_TERM(ctx, cop_head(cop_elem(cop_elem(down, 4), 1)),
+                            "{:c, :fault_here, _, [file: 'fault_test.c', line: _]}");
+            }
+        }
+}
+
+static void fault_of_proc_lib(cop_ctx *ctx, cop_term arg) {
+    cop_process_put(ctx, cop_a(user).t, cop_of(ctx, 1));
+    fault_here();
+}
+
+TEST(a_fault_has_a_crash_report_with_its_place) {
+    test_capture_log(ctx);
+    cop_pid p = cop_proc_lib_spawn(ctx, fault_of_proc_lib, COP_NONE);
+    cop_term log = ASSERT_RECEIVE(
+        ctx, "{:log, :error, {:report, %{label: {:proc_lib, :crash}, report: [_, _]}}, _}");
+    cop_term report;
+    EXPECT(cop_map_get(cop_elem(cop_elem(log, 2), 1), cop_a(report).t, &report));
+    EXPECT_TERM(
+        ctx, cop_head(report),
+        "[{:initial_call, {:c, :fault_of_proc_lib, [:Argument__1, :Argument__2]}}, "
+        "{:pid, _}, {:registered_name, []}, {:process_label, _}, {:error_info, {:error, "
+        "{:sigsegv, 0}, [{:c, :fault_here, _, [file: 'fault_test.c', line: _]} | _]}} | _]");
+    test_await_down(ctx, p);
+    EXPECT_TERM(ctx, test_flush(ctx), "[]");
+}
+
 static void catch_an_exit(cop_ctx *ctx, volatile int *seen) {
     COP_TRY(ctx) { cop_exit(ctx, cop_a(inner)); }
     COP_CATCH(caught) {
