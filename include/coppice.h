@@ -27,6 +27,7 @@
 #include <coppice/registry.h>
 #include <coppice/sim.h>
 #include <coppice/supervisor.h>
+#include <coppice/sys.h>
 #include <coppice/table.h>
 #include <coppice/term.h>
 

@@ -44,7 +44,17 @@ typedef struct cop_init {
  *                   exit signal while trapping exits. Not after a fault (a SIGSEGV ...): the state may
  *                   be torn.
  *   state_to_term   the state for :sys.get_state and reports; NULL: its terms as a tuple
- *   state_from_term its inverse, for :sys.replace_state; NULL: that is refused
+ *   state_from_term its inverse, for :sys.replace_state; NULL: that is refused, unless the state consists
+ *                   of terms only and state_to_term is NULL
+ *   code_change     changes the state for another version of the code (:sys.change_code): :ok; anything
+ *                   else is the error. NULL: :ok
+ *   format_status   what get_status and the report of a crash show: given %{state: ..., log: ...}, in a
+ *                   report message and reason too, returns that map changed
+ *   redact          beyond Elixir: given one term at a time, and what it is (:state, :message or :reason),
+ *                   returns what may be shown of it, in get_status, reports, logged and traced events.
+ *                   When it raises, :redacted is shown
+ *   report_max_words  a state, message, reason or log that has more words is shown in a report as the
+ *                   beginning of its text; 0 = 65536
  */
 typedef struct cop_gen_server {
     const char *name;
@@ -58,6 +68,10 @@ typedef struct cop_gen_server {
     void (*terminate)(cop_ctx *ctx, void *state, cop_term reason);
     cop_term (*state_to_term)(cop_ctx *ctx, const void *state);
     bool (*state_from_term)(cop_ctx *ctx, void *state, cop_term term);
+    cop_term (*code_change)(cop_ctx *ctx, void *state, cop_term old_vsn, cop_term extra);
+    cop_term (*format_status)(cop_ctx *ctx, cop_term status);
+    cop_term (*redact)(cop_ctx *ctx, cop_atom what, cop_term term);
+    size_t report_max_words;
 } cop_gen_server;
 
 /* ---- what init returns ------------------------------------------------------------------- */

@@ -31,9 +31,10 @@ static inline cop_started cop_started_error(cop_term reason) {
  *   name                registers the process under this atom before init (gen_server, supervisor)
  *   timeout_ms          for the start; 0 = COP_INFINITY
  *   spawn               spawn options; a monitor in them raises :badarg
- *   hibernate_after_ms  idle time before a gen_server hibernates; 0 = never
+ *   hibernate_after_ms  idle time before a gen_server hibernates; 0 = never, COP_ZERO = at once
  *   initial_call        shown in `$initial_call` and crash reports: "Counter" for {Counter, :init, 1}, or
  *                       "module:function/arity"; NULL = the table's name, or {:c, entry, 2}
+ *   debug               a list: a gen_server's debug options (see cop_sys_debug_options)
  *   via                 in the place of name: {:via, module, name}, registers the process by the
  *                       module's functions (see coppice/registry.h)
  */
@@ -44,6 +45,7 @@ typedef struct cop_start_opts {
     int64_t hibernate_after_ms;
     const char *initial_call;
     cop_term via;
+    cop_term debug;
 } cop_start_opts;
 
 /* ---- starting, for the starter -------------------------------------------------------------------- */

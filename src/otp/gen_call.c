@@ -4,6 +4,8 @@
  * {:"$gen_call", {self, [:alias | ref]}, request}, and the wait for what answers that reference: the
  * reply, or the end of the server. After it the alias is gone, so a late reply is dropped.
  */
+#include "gen_call.h"
+
 #include <coppice/gen.h>
 #include <coppice/gen_server.h>
 #include <string.h>
@@ -27,7 +29,8 @@ static int64_t timeout_of(int64_t timeout_ms) {
 
 /* Elixir's FunctionClauseError for arguments that no clause takes. */
 static _Noreturn void no_clause(cop_ctx *ctx, const char *function) {
-    cop_raise(ctx, "FunctionClauseError", "no function clause matching in GenServer.%s", function);
+    cop_raise(ctx, "FunctionClauseError", "no function clause matching in %s%s",
+              strncmp(function, "sys", 3) == 0 ? ":" : "GenServer.", function);
 }
 
 /* The address behind a server term. *why is the reason if nobody is there. */
@@ -60,32 +63,42 @@ static cop_called answer_of(cop_term message) {
     return (cop_called){ true, reply };
 }
 
-cop_called cop__gen_server_try_call(cop_ctx *ctx, cop_term server, cop_term request,
-                                    int64_t timeout_ms) {
-    int64_t timeout = timeout_of(timeout_ms);
+cop_called gen_call(cop_ctx *ctx, const char *function, cop_term server, cop_atom label,
+                    cop_term request, int64_t timeout_ms) {
+    int64_t timeout = timeout_ms == COP_ZERO ? 0 : timeout_ms;
     if (timeout < 0)
-        no_clause(ctx, "call/3");
+        no_clause(ctx, function);
     if (timeout > INT64_C(4294967295) && timeout != COP_INFINITY)
         cop_error(ctx, cop_a(timeout_value));
-    cop_term why, pid = resolve(ctx, server, "call/3", &why);
+    cop_term why, pid = resolve(ctx, server, function, &why);
     if (cop_is_none(pid))
         return failed(why);
     if (cop_match(pid, cop_self(ctx)))
         return failed(cop_a(calling_self).t);
     /* Without a time-out the reply comes to the pid, tagged by the bare reference, as Erlang does it. */
-    cop_ref ref = cop_gen_request(ctx, (cop_pid){ pid }, cop_as("$gen_call"), request,
-                                  timeout != COP_INFINITY);
+    cop_ref ref = cop_gen_request(ctx, (cop_pid){ pid }, label, request, timeout != COP_INFINITY);
     cop_term message;
     if (!cop_gen_receive(ctx, ref, timeout, &message))
         return failed(cop_a(timeout).t);
     return answer_of(message);
 }
 
+cop_called cop__gen_server_try_call(cop_ctx *ctx, cop_term server, cop_term request,
+                                    int64_t timeout_ms) {
+    return gen_call(ctx, "call/3", server, cop_as("$gen_call"), request,
+                    timeout_ms == 0 ? 5000 : timeout_ms);
+}
+
+cop_term timeout_shown(cop_ctx *ctx, int64_t timeout_ms) {
+    if (timeout_ms == COP_INFINITY)
+        return cop_a(infinity).t;
+    return cop_of(ctx, timeout_ms == COP_ZERO ? 0 : timeout_ms);
+}
+
 static _Noreturn void exit_call(cop_ctx *ctx, cop_term reason, const char *function, cop_term a,
                                 cop_term b, int64_t timeout) {
-    cop_term shown = timeout == COP_INFINITY ? cop_a(infinity).t : cop_of(ctx, timeout);
     cop_term mfa = cop_tuple(ctx, cop_as("Elixir.GenServer"), cop_atom_new(function),
-                             cop_list(ctx, a, b, shown));
+                             cop_list(ctx, a, b, timeout_shown(ctx, timeout)));
     cop_exit(ctx, cop_tuple(ctx, reason, mfa));
 }
 

@@ -2,7 +2,7 @@
 /*
  * gen_server: the server's side.
  *
- * A server is a callback process. Its state block begins with the struct below and goes on with the
+ * A server is a callback process. Its state block begins with struct server and goes on with the
  * user's state; the words of both that are terms are kept alive by the run-time (ranges 0 and 1):
  *
  *     | struct server: terms, then plain fields | user's state: .state_terms terms, then plain |
@@ -12,37 +12,20 @@
  * parent's exit, call, cast, anything else.
  *
  * When a user callback raises, the run-time calls on_raised, so that terminate runs. What they return is
- * carried out by `proceed`. After a fault terminate does not run: the state may be torn.
+ * carried out by gen_server_proceed; what they throw too, when it is a return in Elixir's form: then the
+ * process becomes a callback process anew. After a fault terminate does not run: the state may be
+ * torn.
  */
-#include <coppice/gen_server.h>
-#include <stdlib.h>
-#include <string.h>
+#include "gen_server.h"
 
 #include "sys.h"
-#include "via.h"
 
-struct server {
-    /* terms */
-    cop_term parent;
-    cop_term name;         /* the registered name, or the pid */
-    cop_term last_message; /* for reports, while a callback runs */
-    cop_term client;       /* {pid, tag} of the call that is served, or COP_NONE */
-    cop_term continue_with;
-    /* plain */
-    const cop_gen_server *module;
-    int64_t timeout_ms; /* of the last return; -1: none */
-    int64_t hibernate_after_ms;
-    bool hibernate, idle_is_hibernate, suspended;
-    bool ends; /* terminate has had its turn: the exit that follows is the end */
-};
-enum { SERVER_TERMS = 5 };
-
-static void *user_state(struct server *s) { return s + 1; }
-
+static void tell_return(cop_ctx *ctx, struct server *s, cop_next next);
 static void on_message(cop_ctx *ctx, void *state, cop_term message);
 static void on_timeout(cop_ctx *ctx, void *state);
 static void on_raised(cop_ctx *ctx, void *state, const cop_caught *caught);
-static const cop_callbacks callbacks = { "gen_server:loop/7", on_message, on_timeout, on_raised };
+const cop_callbacks gen_server_callbacks = { "gen_server:loop/7", on_message, on_timeout,
+                                             on_raised };
 
 /* ---- makers -------------------------------------------------------------------------------------- */
 
@@ -90,54 +73,6 @@ _Noreturn cop_next cop_bad_cast(cop_ctx *ctx, cop_term request) {
     no_clause(ctx, "cast", "handle_cast/2");
 }
 
-/* ---- reports ----------------------------------------------------------------------------------------- */
-
-static cop_term state_term(cop_ctx *ctx, struct server *s) {
-    const cop_gen_server *module = s->module;
-    if (module->state_to_term != NULL)
-        return module->state_to_term(ctx, user_state(s));
-    cop_term terms[16];
-    size_t n = module->state_terms < 16 ? module->state_terms : 16;
-    memcpy(terms, user_state(s), n * sizeof *terms);
-    for (size_t i = 0; i < n; i++)
-        if (cop_is_none(terms[i]))
-            terms[i] = cop_a(nil).t;
-    return cop_tuple_n(ctx, n, terms);
-}
-
-/* The state for a report: what the user's function raises must not hide the reason. */
-static cop_term state_for_report(cop_ctx *ctx, struct server *s, bool is_fault) {
-    cop_term shown = cop_a(undefined).t;
-    if (is_fault)
-        return cop_a(torn).t;
-    volatile cop_term result = shown;
-    COP_TRY(ctx) { result.w = state_term(ctx, s).w; }
-    COP_CATCH(caught) { result.w = cop_a(undefined).t.w; }
-    shown.w = result.w;
-    return shown;
-}
-
-static cop_term client_info(cop_ctx *ctx, cop_term client) {
-    cop_pid pid;
-    cop_term tag;
-    if (cop_is_none(client) || !cop_match_tuple(client, &pid, &tag))
-        return cop_a(undefined).t;
-    if (!cop_process_is_alive(ctx, pid))
-        return cop_tuple(ctx, pid, cop_a(dead));
-    return cop_tuple(ctx, pid, cop_tuple(ctx, pid, COP_NIL));
-}
-
-static void report(cop_ctx *ctx, struct server *s, cop_term reason, bool is_fault) {
-    cop_term event = cop_map(ctx, cop_a(label), cop_tuple(ctx, cop_a(gen_server), cop_a(terminate)),
-                             cop_a(name), s->name, cop_a(last_message),
-                             cop_is_none(s->last_message) ? COP_NIL : s->last_message, cop_a(state),
-                             state_for_report(ctx, s, is_fault), cop_a(log), COP_NIL, cop_a(reason),
-                             reason, cop_a(client_info), client_info(ctx, s->client));
-    cop_log(ctx, COP_LEVEL_ERROR, cop_tuple(ctx, cop_a(report), event),
-            cop_map(ctx, cop_a(domain), cop_list(ctx, cop_a(otp)), cop_a(error_logger),
-                    cop_map(ctx, cop_a(tag), cop_a(error))));
-}
-
 /* ---- the end ------------------------------------------------------------------------------------------- */
 
 /* Runs terminate; if that raises, *caught becomes what it raised. True if it did. */
@@ -166,17 +101,19 @@ static _Noreturn void finish(cop_ctx *ctx, struct server *s, cop_caught why, cop
         stopped_by_return = false;
         reason = cop_caught_reason(ctx, &why);
     }
-    if (!cop_is_none(reply) && !cop_is_none(s->client))
+    if (!cop_is_none(reply) && !cop_is_none(s->client)) {
         cop__gen_server_reply(ctx, s->client, reply);
+        tell_return(ctx, s, (cop_next){ .is = COP__STOP_REPLY, .reply = reply });
+    }
     if (!cop_reason_is_normal(reason)) {
         cop_term shown = stopped_by_return ? reason : cop_tuple(ctx, why.reason, why.stacktrace);
-        report(ctx, s, shown, why.is_fault);
+        gen_server_report(ctx, s, shown, why.is_fault);
         cop_proc_lib_crash_report(ctx, &why);
     }
     cop__exit(ctx, reason);
 }
 
-static _Noreturn void stop(cop_ctx *ctx, struct server *s, cop_term reason, cop_term reply) {
+_Noreturn void gen_server_stop(cop_ctx *ctx, struct server *s, cop_term reason, cop_term reply) {
     finish(ctx, s, (cop_caught){ .class = COP_CLASS_EXIT, .reason = reason, .stacktrace = COP_NIL },
            reply, true);
 }
@@ -193,23 +130,32 @@ static _Noreturn void crash(cop_ctx *ctx, struct server *s, const cop_caught *ca
 
 /* ---- the loop -------------------------------------------------------------------------------------------- */
 
-enum step { STEP_CALL, STEP_CAST, STEP_INFO, STEP_CONTINUE };
-
 static cop_next default_info(cop_ctx *ctx, struct server *s, cop_term message) {
     cop_term event =
         cop_map(ctx, cop_a(label),
                 cop_tuple(ctx, cop_as("Elixir.GenServer"), cop_a(no_handle_info)), cop_a(report),
                 cop_map(ctx, cop_a(module), sys_module_atom(s->module->name), cop_a(message),
-                        message, cop_a(name), s->name));
+                        message, cop_a(name), s->sys.name));
     cop_log(ctx, COP_LEVEL_ERROR, cop_tuple(ctx, cop_a(report), event),
             cop_map(ctx, cop_a(domain), cop_list(ctx, cop_a(otp), cop_a(elixir)),
                     cop_a(error_logger), cop_map(ctx, cop_a(tag), cop_a(error_msg))));
     return cop_noreply();
 }
 
+/* Ends as a call of a function that is not there: {:undef, [{Module, function, args, []}]}. */
+static _Noreturn void undefined(cop_ctx *ctx, struct server *s, cop_atom function, cop_term what) {
+    cop_term args = cop_list(ctx, what, gen_server_state(ctx, s));
+    cop_term frame = cop_tuple(ctx, sys_module_atom(s->module->name), function, args, COP_NIL);
+    cop_caught why = { .class = COP_CLASS_ERROR,
+                       .reason = cop_a(undef).t,
+                       .stacktrace = cop_list(ctx, frame) };
+    cop_rethrow(ctx, &why);
+}
+
 static cop_next dispatch(cop_ctx *ctx, struct server *s, enum step step, cop_term what,
                          cop_from from) {
     const cop_gen_server *m = s->module;
+    s->step = (uint8_t)step;
     switch (step) {
     case STEP_CALL:
         return m->handle_call != NULL ? m->handle_call(ctx, user_state(s), what, from)
@@ -221,17 +167,73 @@ static cop_next dispatch(cop_ctx *ctx, struct server *s, enum step step, cop_ter
         return m->handle_info != NULL ? m->handle_info(ctx, user_state(s), what)
                                       : default_info(ctx, s, what);
     case STEP_CONTINUE:
+    case STEP_INIT:
         break;
     }
     if (m->handle_continue == NULL)
-        cop_error(ctx, cop_a(undef));
+        undefined(ctx, s, cop_a(handle_continue), what);
     return m->handle_continue(ctx, user_state(s), what);
+}
+
+/* ---- what is thrown is what was returned ---------------------------------------------------------------- */
+
+/* The third or fourth element of a return: a timeout, :hibernate or {:continue, with}. */
+static bool then_from_term(cop_term t, cop_next *next) {
+    cop_term with;
+    int64_t ms;
+    if (cop_match(t, cop_a(hibernate)))
+        *next = cop_then_hibernate(*next);
+    else if (cop_get_i64(t, &ms) && ms >= 0)
+        *next = cop_then_timeout(*next, ms == 0 ? COP_ZERO : ms);
+    else if (cop_match_tuple(t, cop_a(continue), &with))
+        *next = cop_then_continue(*next, with);
+    else
+        return cop_match(t, cop_a(infinity));
+    return true;
+}
+
+/* A return in Elixir's form, with the state as state_from_term takes it. */
+static bool next_from_term(cop_ctx *ctx, struct server *s, cop_term t, cop_next *next) {
+    bool in_call = s->step == STEP_CALL;
+    cop_term reply, reason, state, then;
+    *next = cop_noreply();
+    if (cop_match_tuple(t, cop_a(noreply), &state)) {
+        *next = cop_noreply();
+    } else if (cop_match_tuple(t, cop_a(noreply), &state, &then)) {
+        if (!then_from_term(then, next))
+            return false;
+    } else if (in_call && cop_match_tuple(t, cop_a(reply), &reply, &state)) {
+        *next = cop_reply(ctx, reply);
+    } else if (in_call && cop_match_tuple(t, cop_a(reply), &reply, &state, &then)) {
+        *next = cop_reply(ctx, reply);
+        if (!then_from_term(then, next))
+            return false;
+    } else if (cop_match_tuple(t, cop_a(stop), &reason, &state)) {
+        *next = cop_stop(reason);
+    } else if (in_call && cop_match_tuple(t, cop_a(stop), &reason, &reply, &state)) {
+        *next = cop_stop_reply(ctx, reason, reply);
+    } else {
+        return false;
+    }
+    return gen_server_set_state(ctx, s, state);
 }
 
 static void on_raised(cop_ctx *ctx, void *state, const cop_caught *caught) {
     struct server *s = state;
-    if (!s->ends)
+    cop_next next;
+    if (s->ends)
+        return;
+    if (caught->class != COP_CLASS_THROW || !next_from_term(ctx, s, caught->reason, &next))
         crash(ctx, s, caught);
+    COP_TRY(ctx) {
+        gen_server_proceed(ctx, s, next);
+        cop_become(ctx, &gen_server_callbacks, s);
+    }
+    COP_CATCH(again) {
+        if (!s->ends)
+            crash(ctx, s, again);
+        cop_rethrow(ctx, again);
+    }
 }
 
 /* How the server waits after a return. */
@@ -240,6 +242,8 @@ static void wait_as_asked(cop_ctx *ctx, struct server *s) {
     if (s->timeout_ms >= 0) {
         cop_process_idle_timeout(ctx, s->timeout_ms);
     } else if (s->hibernate) {
+        cop_process_hibernate_after_callback(ctx);
+    } else if (s->hibernate_after_ms == 0) {
         cop_process_hibernate_after_callback(ctx);
     } else if (s->hibernate_after_ms > 0) {
         s->idle_is_hibernate = true;
@@ -253,9 +257,10 @@ static void set_then(cop_ctx *ctx, struct server *s, uint8_t then, int64_t timeo
     if (then != COP__THEN_TIMEOUT || timeout_ms == COP_INFINITY)
         return;
     if (timeout_ms < 0)
-        stop(ctx, s,
-             cop_tuple(ctx, cop_a(bad_return_value), cop_tuple(ctx, cop_a(timeout), timeout_ms)),
-             COP_NONE);
+        gen_server_stop(
+            ctx, s,
+            cop_tuple(ctx, cop_a(bad_return_value), cop_tuple(ctx, cop_a(timeout), timeout_ms)),
+            COP_NONE);
     if (timeout_ms > INT64_C(4294967295)) {
         cop_caught why = { .class = COP_CLASS_ERROR,
                            .reason = cop_a(timeout_value).t,
@@ -265,49 +270,72 @@ static void set_then(cop_ctx *ctx, struct server *s, uint8_t then, int64_t timeo
     s->timeout_ms = timeout_ms;
 }
 
-/* Carries out one return, and the continues that follow from it. */
-static void proceed(cop_ctx *ctx, struct server *s, cop_next next) {
+/* A call without a pair to answer to: Erlang's ends when it replies. */
+static _Noreturn void no_such_from(cop_ctx *ctx, struct server *s, cop_term message) {
+    s->last_message = message;
+    cop_error(ctx, cop_a(function_clause));
+}
+
+/* Tells the debug options of a return: {:out, reply, from, state} or {:noreply, state}. */
+static void tell_return(cop_ctx *ctx, struct server *s, cop_next next) {
+    if (!cop_is_cons(s->sys.debug) || s->step == STEP_INIT)
+        return;
+    cop_term state = gen_server_shown(ctx, s, cop_a(state), gen_server_state(ctx, s));
+    bool replies = next.is == COP__REPLY || next.is == COP__STOP_REPLY;
+    cop_term event = replies && !cop_is_none(s->client)
+                         ? cop_tuple(ctx, cop_a(out), next.reply, s->client, state)
+                         : cop_tuple(ctx, cop_a(noreply), state);
+    cop_sys_handle_debug(ctx, &s->sys, &gen_server_sys, event);
+}
+
+void gen_server_proceed(cop_ctx *ctx, struct server *s, cop_next next) {
     for (;;) {
         if (next.is == COP__STOP || next.is == COP__STOP_REPLY)
-            stop(ctx, s, next.reason, next.is == COP__STOP_REPLY ? next.reply : COP_NONE);
+            gen_server_stop(ctx, s, next.reason,
+                            next.is == COP__STOP_REPLY ? next.reply : COP_NONE);
         if (next.is == COP__REPLY && !cop_is_none(s->client))
             cop__gen_server_reply(ctx, s->client, next.reply);
+        tell_return(ctx, s, next);
         s->client = COP_NONE;
         if (next.then != COP__THEN_CONTINUE)
             break;
         cop_term with = next.continue_with;
         s->last_message = cop_tuple(ctx, cop_a(continue), with);
         next = dispatch(ctx, s, STEP_CONTINUE, with, (cop_from){ COP_NONE });
+        cop_sys_handle_debug(ctx, &s->sys, &gen_server_sys, cop_tuple(ctx, cop_a(continue), with));
     }
     s->last_message = COP_NONE;
     set_then(ctx, s, next.then, next.timeout_ms);
     wait_as_asked(ctx, s);
 }
 
+/* `message` is the whole one, `shown` what a report says came last. */
 static void serve(cop_ctx *ctx, struct server *s, enum step step, cop_term what, cop_term client,
-                  cop_term shown) {
+                  cop_term message, cop_term shown) {
     s->last_message = shown;
     s->client = client;
-    proceed(ctx, s, dispatch(ctx, s, step, what, (cop_from){ client }));
+    cop_sys_handle_debug(
+        ctx, &s->sys, &gen_server_sys,
+        cop_tuple(ctx, cop_a(in), gen_server_shown(ctx, s, cop_a(message), message)));
+    gen_server_proceed(ctx, s, dispatch(ctx, s, step, what, (cop_from){ client }));
 }
-
-static void on_system(cop_ctx *ctx, struct server *s, cop_term from, cop_term request);
 
 static void on_message(cop_ctx *ctx, void *state, cop_term message) {
     struct server *s = state;
     cop_term from, request, reason;
-    if (cop_match_tuple(message, cop_as("$gen_call"), &from, &request)
-        && cop_tuple_size(from) == 2) {
-        serve(ctx, s, STEP_CALL, request, from, request);
+    if (cop_match_tuple(message, cop_as("$gen_call"), &from, &request)) {
+        if (cop_tuple_size(from) != 2)
+            no_such_from(ctx, s, message);
+        serve(ctx, s, STEP_CALL, request, from, message, request);
     } else if (cop_match_tuple(message, cop_as("$gen_cast"), &request)) {
-        serve(ctx, s, STEP_CAST, request, COP_NONE, message);
-    } else if (cop_match_tuple(message, cop_a(system), &from, &request)) {
-        on_system(ctx, s, from, request);
-    } else if (cop_match_tuple(message, cop_as("EXIT"), s->parent, &reason)) {
+        serve(ctx, s, STEP_CAST, request, COP_NONE, message, message);
+    } else if (cop_sys_handle(ctx, &s->sys, &gen_server_sys, s, message)) {
+        wait_as_asked(ctx, s); /* a time-out starts again with its full value */
+    } else if (cop_match_tuple(message, cop_as("EXIT"), s->sys.parent, &reason)) {
         s->last_message = message;
-        stop(ctx, s, reason, COP_NONE);
+        gen_server_stop(ctx, s, reason, COP_NONE);
     } else {
-        serve(ctx, s, STEP_INFO, message, COP_NONE, message);
+        serve(ctx, s, STEP_INFO, message, COP_NONE, message, message);
     }
 }
 
@@ -317,243 +345,5 @@ static void on_timeout(cop_ctx *ctx, void *state) {
         cop_process_hibernate_after_callback(ctx);
         return;
     }
-    serve(ctx, s, STEP_INFO, cop_a(timeout).t, COP_NONE, cop_a(timeout).t);
-}
-
-/* ---- system messages ---------------------------------------------------------------------------------------- */
-
-static bool is_system_message(cop_term message, void *arg) {
-    cop_term any;
-    return cop_match_tuple(message, cop_a(system), &any, &any)
-           || cop_match_tuple(message, cop_as("EXIT"), *(cop_term *)arg, &any);
-}
-
-/* Only system messages and the parent's end are served; all else waits. */
-static void suspended(cop_ctx *ctx, struct server *s) {
-    while (s->suspended) {
-        cop_term message, from, request, reason;
-        cop_receive_match(ctx, COP_INFINITY, is_system_message, &s->parent, &message);
-        if (cop_match_tuple(message, cop_a(system), &from, &request))
-            on_system(ctx, s, from, request);
-        else if (cop_match_tuple(message, cop_as("EXIT"), s->parent, &reason))
-            stop(ctx, s, reason, COP_NONE);
-    }
-}
-
-static cop_term status(cop_ctx *ctx, struct server *s) {
-    cop_term phase = s->suspended ? cop_a(suspended).t : cop_a(running).t;
-    char text[300];
-    cop_inspect_to(text, sizeof text, s->name, NULL);
-    cop_term header =
-        cop_tuple(ctx, cop_a(header),
-                  cop_list_append(ctx, cop_charlist(ctx, "Status for generic server "),
-                                  cop_charlist(ctx, text)));
-    cop_term data =
-        cop_tuple(ctx, cop_a(data),
-                  cop_list(ctx, cop_tuple(ctx, cop_charlist(ctx, "Status"), phase),
-                           cop_tuple(ctx, cop_charlist(ctx, "Parent"), s->parent),
-                           cop_tuple(ctx, cop_charlist(ctx, "Logged events"), COP_NIL)));
-    cop_term shown = cop_tuple(
-        ctx, cop_a(data),
-        cop_list(ctx, cop_tuple(ctx, cop_charlist(ctx, "State"), state_for_report(ctx, s, false))));
-    cop_term misc = cop_list(ctx, header, data, shown);
-    return cop_tuple(ctx, cop_a(status), cop_self(ctx),
-                     cop_tuple(ctx, cop_a(module), cop_a(gen_server)),
-                     cop_list(ctx, cop_process_dictionary(ctx), phase, s->parent, COP_NIL, misc));
-}
-
-static cop_term replace_state(cop_ctx *ctx, struct server *s, cop_term fun) {
-    if (s->module->state_from_term == NULL)
-        return cop_tuple(ctx, cop_a(error), cop_a(no_state_from_term));
-    cop_term fresh = cop_fun_call(ctx, fun, state_term(ctx, s));
-    if (!s->module->state_from_term(ctx, user_state(s), fresh))
-        return cop_tuple(ctx, cop_a(error), cop_a(bad_state));
-    return cop_tuple(ctx, cop_a(ok), fresh);
-}
-
-static void on_system(cop_ctx *ctx, struct server *s, cop_term from, cop_term request) {
-    cop_term reason, fun, answer = cop_a(ok).t;
-    s->client = COP_NONE;
-    if (cop_match_tuple(request, cop_a(terminate), &reason)) {
-        cop__gen_server_reply(ctx, from, answer);
-        s->last_message = COP_NIL;
-        stop(ctx, s, reason, COP_NONE);
-    }
-    bool suspend = cop_match(request, cop_a(suspend));
-    if (cop_match(request, cop_a(resume)))
-        s->suspended = false;
-    else if (cop_match(request, cop_a(get_state)))
-        answer = cop_tuple(ctx, cop_a(ok), state_term(ctx, s));
-    else if (cop_match_tuple(request, cop_a(replace_state), &fun))
-        answer = replace_state(ctx, s, fun);
-    else if (cop_match(request, cop_a(get_status)))
-        answer = status(ctx, s);
-    else if (!suspend)
-        answer = cop_tuple(ctx, cop_a(error), cop_tuple(ctx, cop_a(unknown_system_msg), request));
-    if (cop_tuple_size(from) == 2)
-        cop__gen_server_reply(ctx, from, answer);
-    if (suspend && !s->suspended) {
-        s->suspended = true;
-        suspended(ctx, s);
-    }
-    if (!s->suspended)
-        wait_as_asked(ctx, s); /* a time-out starts again with its full value */
-}
-
-/* ---- starting -------------------------------------------------------------------------------------------------- */
-
-/* An atom, {:via, module, name}, or nil for none. */
-static cop_term start_name(const cop_start_opts *opts) {
-    if (opts != NULL && !cop_is_none(opts->via))
-        return opts->via;
-    return opts != NULL && !cop_is_none(opts->name.t) ? opts->name.t : cop_a(nil).t;
-}
-
-static cop_term name_whereis(cop_ctx *ctx, cop_term name) {
-    return via_is(name, NULL) ? via_whereis(ctx, name)
-                              : cop_process_whereis(ctx, (cop_atom){ name });
-}
-
-static bool name_register(cop_ctx *ctx, cop_term name) {
-    return via_is(name, NULL) ? via_register(ctx, name)
-                              : cop_process_try_register(ctx, cop_self(ctx), (cop_atom){ name });
-}
-
-static void name_unregister(cop_ctx *ctx, cop_term name) {
-    if (via_is(name, NULL))
-        via_unregister(ctx, name);
-    else if (!cop_match(name, cop_a(nil)))
-        cop_process_unregister(ctx, (cop_atom){ name });
-}
-
-static cop_term pack(cop_ctx *ctx, const cop_gen_server *module, cop_term arg,
-                     const cop_start_opts *opts, bool linked) {
-    return cop_tuple(ctx, (uint64_t)(uintptr_t)module, cop_bool(linked), start_name(opts),
-                     opts != NULL ? opts->hibernate_after_ms : 0,
-                     cop_is_none(arg) ? cop_a(undefined).t : arg);
-}
-
-static void take_name(cop_ctx *ctx, cop_term name) {
-    if (cop_match(name, cop_a(nil)) || name_register(ctx, name))
-        return;
-    cop_term winner = name_whereis(ctx, name);
-    if (cop_is_none(winner))
-        cop_proc_lib_init_fail(ctx, cop_started_error(cop_a(badarg).t), cop_a(normal).t);
-    cop_proc_lib_init_fail(ctx, cop_started_error(cop_tuple(ctx, cop_a(already_started), winner)),
-                           cop_a(normal).t);
-}
-
-/* The name is free before the starter hears of the failure. */
-static _Noreturn void fail(cop_ctx *ctx, cop_term name, cop_started started, cop_term reason) {
-    name_unregister(ctx, name);
-    cop_proc_lib_init_fail(ctx, started, reason);
-}
-
-static cop_init run_init(cop_ctx *ctx, struct server *s, cop_term name, cop_term arg) {
-    cop_init init = cop_init_ok();
-    COP_TRY(ctx) { init = s->module->init(ctx, user_state(s), arg); }
-    COP_CATCH(caught) {
-        cop_caught why = *caught;
-        if (why.class == COP_CLASS_THROW) { /* in C no return value can be thrown */
-            why.class = COP_CLASS_EXIT;
-            why.reason = cop_tuple(ctx, cop_a(bad_return_value), why.reason);
-        }
-        name_unregister(ctx, name);
-        cop_term reason = cop_caught_reason(ctx, &why);
-        cop_proc_lib_init_fail_to(ctx, cop_process_parent(ctx),
-                                  cop_tuple(ctx, cop_a(error), reason), &why);
-    }
-    return init;
-}
-
-static void enter(cop_ctx *ctx, cop_term packed) {
-    uint64_t module_address;
-    bool linked;
-    int64_t hibernate_after;
-    cop_term name, arg;
-    if (!cop_match_tuple(packed, &module_address, &linked, &name, &hibernate_after, &arg))
-        cop_error(ctx, cop_a(badarg));
-    const cop_gen_server *module = (const cop_gen_server *)(uintptr_t)module_address;
-    take_name(ctx, name);
-    struct server *s = cop_process_state(ctx, sizeof *s + module->state_size);
-    s->module = module;
-    s->parent = linked ? cop_process_parent(ctx).t : cop_self(ctx).t;
-    s->name = cop_match(name, cop_a(nil)) ? cop_self(ctx).t : name;
-    via_is(name, &s->name);
-    s->timeout_ms = -1;
-    s->hibernate_after_ms = hibernate_after;
-    cop_process_keep(ctx, 0, &s->parent, SERVER_TERMS);
-    cop_process_keep(ctx, 1, user_state(s), module->state_terms);
-    cop_init init = run_init(ctx, s, name, arg);
-    switch (init.is) {
-    case COP__INIT_OK:
-        break;
-    case COP__INIT_IGNORE:
-        fail(ctx, name, (cop_started){ .is = COP_IGNORE }, cop_a(normal).t);
-    case COP__INIT_STOP:
-        fail(ctx, name, cop_started_error(init.reason), init.reason);
-    case COP__INIT_ERROR:
-        fail(ctx, name, cop_started_error(init.reason), cop_a(normal).t);
-    }
-    if (init.then == COP__THEN_TIMEOUT && init.timeout_ms < 0) {
-        cop_term bad = cop_tuple(ctx, cop_a(bad_return_value), init.timeout_ms);
-        fail(ctx, name, cop_started_error(bad), bad);
-    }
-    cop_proc_lib_init_ack(ctx, cop_started_ok(cop_self(ctx)));
-    proceed(ctx, s,
-            (cop_next){ .then = init.then,
-                        .timeout_ms = init.timeout_ms,
-                        .continue_with = init.continue_with });
-    cop_become(ctx, &callbacks, s);
-}
-
-/* A name that is taken is found before anything is spawned. */
-static bool is_taken(cop_ctx *ctx, const cop_start_opts *opts, cop_started *result) {
-    cop_term name = start_name(opts);
-    if (cop_match(name, cop_a(nil)))
-        return false;
-    cop_term there = name_whereis(ctx, name);
-    if (cop_is_none(there))
-        return false;
-    *result = cop_started_error(cop_tuple(ctx, cop_a(already_started), there));
-    return true;
-}
-
-static cop_start_opts named(const cop_gen_server *module, const cop_start_opts *opts) {
-    cop_start_opts o = { 0 };
-    if (opts != NULL)
-        o = *opts;
-    if (o.initial_call == NULL)
-        o.initial_call = module->name;
-    return o;
-}
-
-cop_started cop_gen_server_start_link(cop_ctx *ctx, const cop_gen_server *module, cop_term arg,
-                                      const cop_start_opts *opts) {
-    cop_started result;
-    cop_start_opts o = named(module, opts);
-    return is_taken(ctx, opts, &result)
-               ? result
-               : cop_proc_lib_start_link(ctx, enter, pack(ctx, module, arg, opts, true), &o);
-}
-
-cop_started cop_gen_server_start(cop_ctx *ctx, const cop_gen_server *module, cop_term arg,
-                                 const cop_start_opts *opts) {
-    cop_started result;
-    cop_start_opts o = named(module, opts);
-    return is_taken(ctx, opts, &result)
-               ? result
-               : cop_proc_lib_start(ctx, enter, pack(ctx, module, arg, opts, false), &o);
-}
-
-cop_started cop_gen_server_start_monitor(cop_ctx *ctx, const cop_gen_server *module, cop_term arg,
-                                         const cop_start_opts *opts) {
-    cop_started result;
-    cop_start_opts o = named(module, opts);
-    if (is_taken(ctx, opts, &result))
-        return result;
-    result = cop_proc_lib_start_monitor(ctx, enter, pack(ctx, module, arg, opts, false), &o);
-    if (result.is != COP_STARTED && !cop_is_none(result.ref.t))
-        cop_process_demonitor(ctx, result.ref, COP_DEMONITOR_FLUSH);
-    return result;
+    serve(ctx, s, STEP_INFO, cop_a(timeout).t, COP_NONE, cop_a(timeout).t, cop_a(timeout).t);
 }

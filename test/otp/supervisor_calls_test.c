@@ -503,11 +503,11 @@ TEST(SU_102_state_and_dictionary) {
     cop_ref ref = cop_make_ref(ctx);
     cop_send(ctx, sup,
              cop_tuple(ctx, cop_a(system), cop_tuple(ctx, cop_self(ctx), ref), cop_a(get_state)));
-    EXPECT_TERM(ctx, ASSERT_RECEIVE(ctx, "{_, {:ok, _}}"),
-                "{_, {:ok, {:state, {:local, :sup}, :one_for_one, {[:b, :a], "
+    EXPECT_TERM(ctx, ASSERT_RECEIVE(ctx, "{_, {:state, _, _, _, _, _, _, _, _, _, _, _}}"),
+                "{_, {:state, {:local, :sup}, :one_for_one, {[:b, :a], "
                 "%{a: {:child, _, :a, {W, :start_link, [[id: :a]]}, :permanent, false, 5000, "
                 ":worker, [W]}}}, :undefined, 3, 5, [], 0, :never, Supervisor.Default, "
-                "{:ok, {%{intensity: 3}, [_, _]}}}}}");
+                "{:ok, {%{intensity: 3}, [_, _]}}}}");
     EXPECT_TERM(
         ctx, cop_process_info(ctx, sup, cop_tuple(ctx, cop_a(dictionary), cop_as("$initial_call"))),
         "{:supervisor, Supervisor.Default, 1}");
