@@ -3,6 +3,7 @@
 #define COPPICE_H
 
 /* The whole public API. Tests include coppice/test.h too. */
+#include <coppice/agent.h>
 #include <coppice/child_spec.h>
 #include <coppice/dynamic_supervisor.h>
 #include <coppice/enum.h>
@@ -11,6 +12,7 @@
 #include <coppice/gen_server.h>
 #include <coppice/gen_tcp.h>
 #include <coppice/gen_udp.h>
+#include <coppice/global.h>
 #include <coppice/inet.h>
 #include <coppice/io.h>
 #include <coppice/logger.h>

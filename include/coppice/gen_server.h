@@ -138,6 +138,19 @@ cop_started cop_gen_server_start(cop_ctx *ctx, const cop_gen_server *module, cop
 cop_started cop_gen_server_start_monitor(cop_ctx *ctx, const cop_gen_server *module, cop_term arg,
                                          const cop_start_opts *opts);
 
+/*
+ * Makes the calling process, one of proc_lib's, a server: its C stack is thrown away, init does not run.
+ *
+ * Erlang:  :gen_server.enter_loop/3,4,5
+ * State:   state_size bytes, copied; NULL = zeroed
+ * Opts:    hibernate_after_ms and debug; name or via: the name that the process has
+ * First:   cop_init_ok(), with cop_then_timeout and the like
+ * Exits:   :process_not_registered; :process_was_not_started_by_proc_lib
+ */
+_Noreturn void cop_gen_server_enter_loop(cop_ctx *ctx, const cop_gen_server *module,
+                                         const void *state, const cop_start_opts *opts,
+                                         cop_init first);
+
 /* ---- talking to it ------------------------------------------------------------------------------ */
 
 typedef struct cop_called {
@@ -152,8 +165,8 @@ cop_called cop__gen_server_try_call(cop_ctx *ctx, cop_term server, cop_term requ
  * Calls a server and waits for its reply.
  *
  * Elixir:  GenServer.call/3
- * Server:  a cop_pid, a cop_atom, or a cop_term that is one of those, {name, node} or
- *          {:via, module, name} (see cop_registry_via)
+ * Server:  a cop_pid, a cop_atom, or a cop_term that is one of those, {name, node},
+ *          {:global, name} or {:via, module, name} (see cop_registry_via)
  * Request: anything cop_of takes
  * Timeout: ms; 0 = 5000, COP_ZERO = none at all, COP_INFINITY
  * Errors:  exits the caller with {reason, {GenServer, :call, [server, request, timeout]}}; reason is
@@ -192,13 +205,15 @@ void cop__gen_server_stop(cop_ctx *ctx, cop_term server, cop_term reason, int64_
    caller if it ends with another reason. timeout_ms: 0 = COP_INFINITY. Elixir: GenServer.stop/3. */
 #define cop_gen_server_stop(ctx, server, reason, timeout_ms) \
     cop__gen_server_stop((ctx), COP_TERM(server), COP_TERM(reason), (timeout_ms))
-/* The pid behind a name; COP_NONE. Elixir: GenServer.whereis/1. */
+/* The pid behind a name; COP_NONE; {name, node} of another node is returned as it is.
+   Elixir: GenServer.whereis/1. */
 cop_term cop_gen_server_whereis(cop_ctx *ctx, cop_term server);
 
-/* A call in two steps: send now, collect later. Erlang: :gen_server.send_request/2,
-   receive_response/2. The reply to an abandoned request is dropped. */
+/* A call in two steps: send now, collect later. Erlang: :gen_server.send_request/2. An answer that comes
+   after the request was given up is dropped. */
 typedef struct cop_request_id {
     cop_ref ref;
+    cop_term server; /* as it was given */
 } cop_request_id;
 cop_request_id cop__gen_server_send_request(cop_ctx *ctx, cop_term server, cop_term request);
 #define cop_gen_server_send_request(ctx, server, request)                                  \
@@ -206,8 +221,80 @@ cop_request_id cop__gen_server_send_request(cop_ctx *ctx, cop_term server, cop_t
         cop_ctx *cop__gc = (ctx);                                                          \
         cop__gen_server_send_request(cop__gc, COP_TERM(server), cop_of(cop__gc, request)); \
     })
-/* ok: value is the reply. Else value is :timeout (the request is given up) or {:error, reason}.
-   timeout_ms as for a call. */
+/*
+ * Waits for the answer. timeout_ms as for a call.
+ *
+ * Erlang:  :gen_server.receive_response/2, wait_response/2
+ * Returns: ok: value is the reply. Else value is {:error, {reason, server}}, or :timeout: then the
+ *          request is given up by receive, and still open after wait
+ */
 cop_called cop_gen_server_receive_response(cop_ctx *ctx, cop_request_id id, int64_t timeout_ms);
+cop_called cop_gen_server_wait_response(cop_ctx *ctx, cop_request_id id, int64_t timeout_ms);
+/* The same of a message that has come; false if it is no answer to this request. For handle_info.
+   Erlang: :gen_server.check_response/2. */
+bool cop_gen_server_check_response(cop_ctx *ctx, cop_term message, cop_request_id id,
+                                   cop_called *response);
+
+/*
+ * A collection of requests, each with a label: a term, which may stand in a server's state.
+ *
+ * Erlang:  :gen_server.reqids_new/0, reqids_add/3, reqids_size/1, reqids_to_list/1
+ * List:    [{reference, label}]
+ * Errors:  :badarg for a request that is in it already
+ */
+#define cop_gen_server_reqids_new(ctx) cop_map_n((ctx), 0, NULL)
+#define cop_gen_server_reqids_size(collection) cop_map_size(collection)
+cop_term cop__gen_server_reqids_add(cop_ctx *ctx, cop_request_id id, cop_term label,
+                                    cop_term collection);
+#define cop_gen_server_reqids_add(ctx, id, label, collection)                            \
+    ({                                                                                   \
+        cop_ctx *cop__gc = (ctx);                                                        \
+        cop__gen_server_reqids_add(cop__gc, (id), cop_of(cop__gc, label), (collection)); \
+    })
+cop_term cop_gen_server_reqids_to_list(cop_ctx *ctx, cop_term collection);
+
+/* is: COP_NO_REQUEST if the collection is empty; COP_NO_RESPONSE after a timeout, or for a message that
+   answers none of them. */
+typedef struct cop_any_response {
+    enum { COP_RESPONSE, COP_NO_REQUEST, COP_NO_RESPONSE } is;
+    cop_called response;
+    cop_term label;
+} cop_any_response;
+/* Flags: an answered request stays in the collection; after a timeout all requests are given up. */
+enum { COP_REQUEST_KEEP = 1, COP_REQUEST_ABANDON = 2 };
+/*
+ * Waits for an answer to any of them; of a message that has come.
+ * Erlang:  :gen_server.wait_response/3 (with COP_REQUEST_ABANDON: receive_response/3), check_response/3
+ */
+cop_any_response cop_gen_server_wait_any(cop_ctx *ctx, cop_term *collection, int64_t timeout_ms,
+                                         int flags);
+cop_any_response cop_gen_server_check_any(cop_ctx *ctx, cop_term message, cop_term *collection,
+                                          int flags);
+
+/* ---- many nodes --------------------------------------------------------------------------------- */
+
+void cop__gen_server_abcast(cop_ctx *ctx, cop_term nodes, cop_atom name, cop_term request);
+/* Casts to the server of that name on each of a list of nodes; COP_NONE: all that are known. Never fails.
+   Elixir: GenServer.abcast/3. */
+#define cop_gen_server_abcast(ctx, nodes, name, request)                            \
+    ({                                                                              \
+        cop_ctx *cop__gc = (ctx);                                                   \
+        cop__gen_server_abcast(cop__gc, (nodes), (name), cop_of(cop__gc, request)); \
+    })
+/* replies: [{node, reply}]; bad_nodes: those without the server, or whose answer did not come. */
+typedef struct cop_multi {
+    cop_term replies;
+    cop_term bad_nodes;
+} cop_multi;
+cop_multi cop__gen_server_multi_call(cop_ctx *ctx, cop_term nodes, cop_atom name, cop_term request,
+                                     int64_t timeout_ms);
+/* Calls the server of that name on each node, all at once, and waits for all; never exits for what goes
+   wrong. nodes as above; timeout_ms: 0 = COP_INFINITY. Elixir: GenServer.multi_call/4. */
+#define cop_gen_server_multi_call(ctx, nodes, name, request, timeout_ms)               \
+    ({                                                                                 \
+        cop_ctx *cop__gc = (ctx);                                                      \
+        cop__gen_server_multi_call(cop__gc, (nodes), (name), cop_of(cop__gc, request), \
+                                   (timeout_ms));                                      \
+    })
 
 #endif

@@ -35,8 +35,8 @@ static inline cop_started cop_started_error(cop_term reason) {
  *   initial_call        shown in `$initial_call` and crash reports: "Counter" for {Counter, :init, 1}, or
  *                       "module:function/arity"; NULL = the table's name, or {:c, entry, 2}
  *   debug               a list: a gen_server's debug options (see cop_sys_debug_options)
- *   via                 in the place of name: {:via, module, name}, registers the process by the
- *                       module's functions (see coppice/registry.h)
+ *   via                 in the place of name: {:global, term}, or {:via, module, name}, which registers
+ *                       the process by the module's functions (see coppice/registry.h)
  */
 typedef struct cop_start_opts {
     cop_atom name;

@@ -210,9 +210,9 @@ struct cop_caught; /* below: what COP_CATCH caught */
  *   message   called with each message; may do everything, also wait
  *   timeout   called when the idle timeout set by cop_process_idle_timeout has passed
  *   raised    called when one of the others has raised, exited, thrown or faulted and nobody caught it;
- *             the process ends when it returns, or with what it raises itself. So a behaviour cleans up
- *             without a COP_TRY around each message. NULL: the process just ends. An exit signal does
- *             not come here
+ *             the process ends when it returns, or with what it raises itself, and lives on if it calls
+ *             cop_become. So a behaviour cleans up without a COP_TRY around each message. NULL: the
+ *             process just ends. An exit signal does not come here
  */
 typedef struct cop_callbacks {
     const char *name;

@@ -433,12 +433,13 @@ void sup_name_option(cop_ctx *ctx, cop_term options, cop_start_opts *start) {
     cop_term any;
     if (cop_match(name, cop_a(nil)) || cop_get_atom(name, &start->name))
         return;
-    if (cop_match_tuple(name, cop_a(via), &atom, &any)) {
-        start->via = name;
-        return;
-    }
-    if (cop_match_tuple(name, cop_a(global), &any))
-        cop_raise(ctx, "ArgumentError", "global names need distribution, which is not there");
+    if (!cop_match_tuple(name, cop_a(via), &atom, &any)
+        && !cop_match_tuple(name, cop_a(global), &any))
+        sup_bad_name(ctx, name);
+    start->via = name;
+}
+
+_Noreturn void sup_bad_name(cop_ctx *ctx, cop_term name) {
     sup_argument_error(ctx,
                        "expected :name option to be one of the following:\n\n"
                        "  * nil\n"

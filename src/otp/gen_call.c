@@ -33,29 +33,27 @@ static _Noreturn void no_clause(cop_ctx *ctx, const char *function) {
               strncmp(function, "sys", 3) == 0 ? ":" : "GenServer.", function);
 }
 
-/* The address behind a server term. *why is the reason if nobody is there. */
-static cop_term resolve(cop_ctx *ctx, cop_term server, const char *function, cop_term *why) {
+cop_term gen_resolve(cop_ctx *ctx, cop_term server, const char *function, cop_term *why) {
     cop_atom name, node;
     *why = cop_a(noproc).t;
     if (cop_is_pid(server))
         return server;
     if (cop_get_atom(server, &name))
         return cop_process_whereis(ctx, name);
+    if (via_is(server, NULL))
+        return via_whereis(ctx, server);
     if (cop_match_tuple(server, &name, &node)) {
         if (cop_match(node.t, cop_as("nonode@nohost")))
             return cop_process_whereis(ctx, name);
         *why = cop_tuple(ctx, cop_a(nodedown), node);
         return COP_NONE;
     }
-    if (via_is(server, NULL))
-        return via_whereis(ctx, server);
     no_clause(ctx, function);
 }
 
 static cop_called failed(cop_term reason) { return (cop_called){ false, reason }; }
 
-/* What came for ref: the reply, or the end of the server. */
-static cop_called answer_of(cop_term message) {
+cop_called gen_answer(cop_term message) {
     cop_term any, reason = COP_NONE, reply = COP_NONE;
     if (cop_match_tuple(message, &any, &any, &any, &any, &reason))
         return failed(reason);
@@ -70,7 +68,7 @@ cop_called gen_call(cop_ctx *ctx, const char *function, cop_term server, cop_ato
         no_clause(ctx, function);
     if (timeout > INT64_C(4294967295) && timeout != COP_INFINITY)
         cop_error(ctx, cop_a(timeout_value));
-    cop_term why, pid = resolve(ctx, server, function, &why);
+    cop_term why, pid = gen_resolve(ctx, server, function, &why);
     if (cop_is_none(pid))
         return failed(why);
     if (cop_match(pid, cop_self(ctx)))
@@ -80,7 +78,7 @@ cop_called gen_call(cop_ctx *ctx, const char *function, cop_term server, cop_ato
     cop_term message;
     if (!cop_gen_receive(ctx, ref, timeout, &message))
         return failed(cop_a(timeout).t);
-    return answer_of(message);
+    return gen_answer(message);
 }
 
 cop_called cop__gen_server_try_call(cop_ctx *ctx, cop_term server, cop_term request,
@@ -113,7 +111,7 @@ void cop__gen_server_cast(cop_ctx *ctx, cop_term server, cop_term request) {
     volatile cop_term to = COP_NONE;
     cop_term why;
     if (!via_is(server, NULL)) {
-        to.w = resolve(ctx, server, "cast/2", &why).w;
+        to.w = gen_resolve(ctx, server, "cast/2", &why).w;
     } else { /* whatever is wrong with the name */
         COP_TRY(ctx) { to.w = via_whereis(ctx, server).w; }
         COP_CATCH(caught) { to.w = 0; }
@@ -130,7 +128,7 @@ void cop__gen_server_reply(cop_ctx *ctx, cop_term from, cop_term reply) {
 
 void cop__gen_server_stop(cop_ctx *ctx, cop_term server, cop_term reason, int64_t timeout_ms) {
     int64_t timeout = timeout_ms == 0 ? COP_INFINITY : timeout_ms;
-    cop_term why, pid = resolve(ctx, server, "stop/3", &why);
+    cop_term why, pid = gen_resolve(ctx, server, "stop/3", &why);
     cop_pid target;
     if (cop_is_none(pid))
         exit_call(ctx, why, "stop", server, reason, timeout);
@@ -142,28 +140,6 @@ void cop__gen_server_stop(cop_ctx *ctx, cop_term server, cop_term reason, int64_
 }
 
 cop_term cop_gen_server_whereis(cop_ctx *ctx, cop_term server) {
-    cop_term why;
-    return resolve(ctx, server, "whereis/1", &why);
-}
-
-/* ---- in two steps ------------------------------------------------------------------------------------ */
-
-cop_request_id cop__gen_server_send_request(cop_ctx *ctx, cop_term server, cop_term request) {
-    cop_term why, pid = resolve(ctx, server, "send_request/2", &why);
-    if (cop_is_none(
-            pid)) /* nobody has that name: the monitor brings the answer; :undefined is none */
-        return (cop_request_id){ cop_process_monitor(ctx, via_is(server, NULL) ? cop_a(undefined).t
-                                                                               : server) };
-    return (cop_request_id){ cop_gen_request(ctx, (cop_pid){ pid }, cop_as("$gen_call"), request,
-                                             true) };
-}
-
-cop_called cop_gen_server_receive_response(cop_ctx *ctx, cop_request_id id, int64_t timeout_ms) {
-    cop_term message;
-    if (!cop_gen_receive(ctx, id.ref, timeout_of(timeout_ms), &message))
-        return failed(cop_a(timeout).t);
-    cop_called called = answer_of(message);
-    if (!called.ok)
-        called.value = cop_tuple(ctx, cop_a(error), called.value);
-    return called;
+    cop_term why, pid = gen_resolve(ctx, server, "whereis/1", &why);
+    return cop_is_none(pid) && cop_is_tuple(why) ? server : pid; /* another node is not asked */
 }

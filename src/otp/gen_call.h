@@ -11,6 +11,10 @@
  */
 cop_called gen_call(cop_ctx *ctx, const char *function, cop_term server, cop_atom label,
                     cop_term request, int64_t timeout_ms);
+/* The address behind a server term. *why is the reason if nobody is there. */
+cop_term gen_resolve(cop_ctx *ctx, cop_term server, const char *function, cop_term *why);
+/* What came for a request: the reply, or the end of the server. */
+cop_called gen_answer(cop_term message);
 /* A timeout as Elixir shows it: an integer or :infinity. */
 cop_term timeout_shown(cop_ctx *ctx, int64_t timeout_ms);
 

@@ -225,15 +225,13 @@ static void on_raised(cop_ctx *ctx, void *state, const cop_caught *caught) {
         return;
     if (caught->class != COP_CLASS_THROW || !next_from_term(ctx, s, caught->reason, &next))
         crash(ctx, s, caught);
-    COP_TRY(ctx) {
-        gen_server_proceed(ctx, s, next);
-        cop_become(ctx, &gen_server_callbacks, s);
-    }
+    COP_TRY(ctx) { gen_server_proceed(ctx, s, next); }
     COP_CATCH(again) {
         if (!s->ends)
             crash(ctx, s, again);
         cop_rethrow(ctx, again);
     }
+    cop_become(ctx, &gen_server_callbacks, s);
 }
 
 /* How the server waits after a return. */
@@ -256,11 +254,6 @@ static void set_then(cop_ctx *ctx, struct server *s, uint8_t then, int64_t timeo
     s->hibernate = then == COP__THEN_HIBERNATE;
     if (then != COP__THEN_TIMEOUT || timeout_ms == COP_INFINITY)
         return;
-    if (timeout_ms < 0)
-        gen_server_stop(
-            ctx, s,
-            cop_tuple(ctx, cop_a(bad_return_value), cop_tuple(ctx, cop_a(timeout), timeout_ms)),
-            COP_NONE);
     if (timeout_ms > INT64_C(4294967295)) {
         cop_caught why = { .class = COP_CLASS_ERROR,
                            .reason = cop_a(timeout_value).t,
@@ -288,8 +281,20 @@ static void tell_return(cop_ctx *ctx, struct server *s, cop_next next) {
     cop_sys_handle_debug(ctx, &s->sys, &gen_server_sys, event);
 }
 
+/* A timeout that is none makes the whole a bad return; nothing of it is carried out. */
+static void check_timeout(cop_ctx *ctx, struct server *s, cop_next next) {
+    if (next.then != COP__THEN_TIMEOUT || next.timeout_ms >= 0)
+        return;
+    cop_term state = gen_server_state(ctx, s);
+    cop_term whole = next.is == COP__REPLY
+                         ? cop_tuple(ctx, cop_a(reply), next.reply, state, next.timeout_ms)
+                         : cop_tuple(ctx, cop_a(noreply), state, next.timeout_ms);
+    gen_server_stop(ctx, s, cop_tuple(ctx, cop_a(bad_return_value), whole), COP_NONE);
+}
+
 void gen_server_proceed(cop_ctx *ctx, struct server *s, cop_next next) {
     for (;;) {
+        check_timeout(ctx, s, next);
         if (next.is == COP__STOP || next.is == COP__STOP_REPLY)
             gen_server_stop(ctx, s, next.reason,
                             next.is == COP__STOP_REPLY ? next.reply : COP_NONE);

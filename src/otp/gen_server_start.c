@@ -8,13 +8,17 @@
 #include <string.h>
 
 #include "gen_server.h"
+#include "sup.h"
 #include "sys.h"
 #include "via.h"
 
-/* An atom, {:via, module, name}, or nil for none. */
-static cop_term start_name(const cop_start_opts *opts) {
-    if (opts != NULL && !cop_is_none(opts->via))
+/* An atom, {:global, term}, {:via, module, name}, or nil for none. */
+static cop_term start_name(cop_ctx *ctx, const cop_start_opts *opts) {
+    if (opts != NULL && !cop_is_none(opts->via)) {
+        if (!via_is(opts->via, NULL))
+            sup_bad_name(ctx, opts->via);
         return opts->via;
+    }
     return opts != NULL && !cop_is_none(opts->name.t) ? opts->name.t : cop_a(nil).t;
 }
 
@@ -47,7 +51,7 @@ static cop_term debug_of(const cop_start_opts *opts) {
 
 static cop_term pack(cop_ctx *ctx, const cop_gen_server *module, cop_term arg,
                      const cop_start_opts *opts, bool linked) {
-    return cop_tuple(ctx, (uint64_t)(uintptr_t)module, cop_bool(linked), start_name(opts),
+    return cop_tuple(ctx, (uint64_t)(uintptr_t)module, cop_bool(linked), start_name(ctx, opts),
                      hibernate_after(opts), debug_of(opts),
                      cop_is_none(arg) ? cop_a(undefined).t : arg);
 }
@@ -68,19 +72,55 @@ static _Noreturn void fail(cop_ctx *ctx, cop_term name, cop_started started, cop
     cop_proc_lib_init_fail(ctx, started, reason);
 }
 
+/* What init throws is what it returns, in Elixir's form. */
+static bool init_from_term(cop_ctx *ctx, struct server *s, cop_term t, cop_init *init) {
+    cop_term state, then, reason;
+    int64_t ms;
+    *init = cop_init_ok();
+    if (cop_match(t, cop_a(ignore))) {
+        *init = cop_init_ignore();
+        return true;
+    }
+    if (cop_match_tuple(t, cop_a(stop), &reason)) {
+        *init = cop_init_stop(reason);
+        return true;
+    }
+    if (cop_match_tuple(t, cop_a(error), &reason)) {
+        *init = cop_init_error(reason);
+        return true;
+    }
+    if (cop_match_tuple(t, cop_a(ok), &state, &then)) {
+        if (cop_match(then, cop_a(hibernate)))
+            *init = cop_then_hibernate(*init);
+        else if (cop_get_i64(then, &ms) && ms >= 0)
+            *init = cop_then_timeout(*init, ms == 0 ? COP_ZERO : ms);
+        else if (cop_match_tuple(then, cop_a(continue), &reason))
+            *init = cop_then_continue(*init, reason);
+        else if (!cop_match(then, cop_a(infinity)))
+            return false;
+    } else if (!cop_match_tuple(t, cop_a(ok), &state)) {
+        return false;
+    }
+    return gen_server_set_state(ctx, s, state);
+}
+
+static _Noreturn void init_raised(cop_ctx *ctx, cop_term name, cop_caught why) {
+    if (why.class == COP_CLASS_THROW) {
+        why.class = COP_CLASS_EXIT;
+        why.reason = cop_tuple(ctx, cop_a(bad_return_value), why.reason);
+    }
+    name_unregister(ctx, name);
+    cop_term reason = cop_caught_reason(ctx, &why);
+    cop_proc_lib_init_fail_to(ctx, cop_process_parent(ctx), cop_tuple(ctx, cop_a(error), reason),
+                              &why);
+}
+
 static cop_init run_init(cop_ctx *ctx, struct server *s, cop_term name, cop_term arg) {
     cop_init init = cop_init_ok();
     COP_TRY(ctx) { init = s->module->init(ctx, user_state(s), arg); }
     COP_CATCH(caught) {
-        cop_caught why = *caught;
-        if (why.class == COP_CLASS_THROW) { /* in C no return value can be thrown */
-            why.class = COP_CLASS_EXIT;
-            why.reason = cop_tuple(ctx, cop_a(bad_return_value), why.reason);
-        }
-        name_unregister(ctx, name);
-        cop_term reason = cop_caught_reason(ctx, &why);
-        cop_proc_lib_init_fail_to(ctx, cop_process_parent(ctx),
-                                  cop_tuple(ctx, cop_a(error), reason), &why);
+        if (caught->class != COP_CLASS_THROW || !init_from_term(ctx, s, caught->reason, &init))
+            init_raised(ctx, name, *caught);
     }
     return init;
 }
@@ -97,6 +137,19 @@ static cop_term debug_options(cop_ctx *ctx, cop_term name, cop_term list) {
     return COP_NIL;
 }
 
+static struct server *new_server(cop_ctx *ctx, const cop_gen_server *module, cop_term parent,
+                                 cop_term name) {
+    struct server *s = cop_process_state(ctx, sizeof *s + module->state_size);
+    s->module = module;
+    s->sys.parent = parent;
+    s->sys.name = cop_match(name, cop_a(nil)) ? cop_self(ctx).t : name;
+    via_is(name, &s->sys.name);
+    s->timeout_ms = -1;
+    cop_process_keep(ctx, 0, &s->sys.parent, SERVER_TERMS);
+    cop_process_keep(ctx, 1, user_state(s), module->state_terms);
+    return s;
+}
+
 static void enter(cop_ctx *ctx, cop_term packed) {
     uint64_t module_address;
     bool linked;
@@ -107,15 +160,9 @@ static void enter(cop_ctx *ctx, cop_term packed) {
         cop_error(ctx, cop_a(badarg));
     const cop_gen_server *module = (const cop_gen_server *)(uintptr_t)module_address;
     take_name(ctx, name);
-    struct server *s = cop_process_state(ctx, sizeof *s + module->state_size);
-    s->module = module;
-    s->sys.parent = linked ? cop_process_parent(ctx).t : cop_self(ctx).t;
-    s->sys.name = cop_match(name, cop_a(nil)) ? cop_self(ctx).t : name;
-    via_is(name, &s->sys.name);
-    s->timeout_ms = -1;
+    cop_term parent = linked ? cop_process_parent(ctx).t : cop_self(ctx).t;
+    struct server *s = new_server(ctx, module, parent, name);
     s->hibernate_after_ms = hibernate_after_ms;
-    cop_process_keep(ctx, 0, &s->sys.parent, SERVER_TERMS);
-    cop_process_keep(ctx, 1, user_state(s), module->state_terms);
     s->sys.debug = debug_options(ctx, s->sys.name, debug);
     cop_init init = run_init(ctx, s, name, arg);
     switch (init.is) {
@@ -129,7 +176,8 @@ static void enter(cop_ctx *ctx, cop_term packed) {
         fail(ctx, name, cop_started_error(init.reason), cop_a(normal).t);
     }
     if (init.then == COP__THEN_TIMEOUT && init.timeout_ms < 0) {
-        cop_term bad = cop_tuple(ctx, cop_a(bad_return_value), init.timeout_ms);
+        cop_term whole = cop_tuple(ctx, cop_a(ok), gen_server_state(ctx, s), init.timeout_ms);
+        cop_term bad = cop_tuple(ctx, cop_a(bad_return_value), whole);
         fail(ctx, name, cop_started_error(bad), bad);
     }
     cop_proc_lib_init_ack(ctx, cop_started_ok(cop_self(ctx)));
@@ -142,7 +190,7 @@ static void enter(cop_ctx *ctx, cop_term packed) {
 
 /* A name that is taken is found before anything is spawned. */
 static bool is_taken(cop_ctx *ctx, const cop_start_opts *opts, cop_started *result) {
-    cop_term name = start_name(opts);
+    cop_term name = start_name(ctx, opts);
     if (cop_match(name, cop_a(nil)))
         return false;
     cop_term there = name_whereis(ctx, name);
@@ -186,7 +234,31 @@ cop_started cop_gen_server_start_monitor(cop_ctx *ctx, const cop_gen_server *mod
     if (is_taken(ctx, opts, &result))
         return result;
     result = cop_proc_lib_start_monitor(ctx, enter, pack(ctx, module, arg, opts, false), &o);
-    if (result.is != COP_STARTED && !cop_is_none(result.ref.t))
+    if (result.is != COP_STARTED && !cop_is_none(result.ref.t)) {
+        cop_term down; /* proc_lib leaves it, or sends it again */
         cop_process_demonitor(ctx, result.ref, COP_DEMONITOR_FLUSH);
+        cop_receive_ref(ctx, 0, result.ref, &down);
+    }
     return result;
+}
+
+_Noreturn void cop_gen_server_enter_loop(cop_ctx *ctx, const cop_gen_server *module,
+                                         const void *state, const cop_start_opts *opts,
+                                         cop_init first) {
+    cop_pid parent = cop_proc_lib_parent(ctx);
+    cop_term name = start_name(ctx, opts);
+    if (cop_is_none(parent.t))
+        cop_exit(ctx, cop_a(process_was_not_started_by_proc_lib));
+    if (!cop_match(name, cop_a(nil)) && !cop_match(name_whereis(ctx, name), cop_self(ctx)))
+        cop_exit(ctx, cop_a(process_not_registered));
+    struct server *s = new_server(ctx, module, parent.t, name);
+    if (module->state_size != 0 && state != NULL)
+        memcpy(user_state(s), state, module->state_size);
+    s->hibernate_after_ms = hibernate_after(opts);
+    s->sys.debug = debug_options(ctx, s->sys.name, debug_of(opts));
+    gen_server_proceed(ctx, s,
+                       (cop_next){ .then = first.then,
+                                   .timeout_ms = first.timeout_ms,
+                                   .continue_with = first.continue_with });
+    cop_become(ctx, &gen_server_callbacks, s);
 }

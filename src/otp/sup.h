@@ -40,6 +40,8 @@ cop_term sup_check_dynamic(cop_ctx *ctx, const struct sup_raw *raw, cop_term sho
                            struct sup_spec *out);
 /* A module or {module, arg} as its map; a map or a 6-tuple unchanged. Raises Elixir's errors. */
 cop_term sup_resolve(cop_ctx *ctx, cop_term spec);
+/* Elixir's for a name: option that can be none. */
+_Noreturn void sup_bad_name(cop_ctx *ctx, cop_term name);
 _Noreturn void sup_argument_error(cop_ctx *ctx, const char *head, cop_term shown, const char *tail);
 /* A keyword list's value of that key, else `otherwise`. */
 cop_term sup_option(cop_term options, cop_atom key, cop_term otherwise);

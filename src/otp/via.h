@@ -4,7 +4,7 @@
 
 #include <coppice/process.h>
 
-/* Names that a module keeps: {:via, module, name}. Each raises what the module's function raises. */
+/* Names that a module keeps: {:via, module, name}, and {:global, name}. Each raises what the module's function raises. */
 
 /* Is it one? *name (may be NULL) is its last element. */
 bool via_is(cop_term t, cop_term *name);

@@ -355,6 +355,7 @@ _Noreturn void cop_become(cop_ctx *ctx, const cop_callbacks *callbacks, void *st
     COP_ASSERT(ctx->kind == KIND_PROCESS);
     ctx->does.callbacks = callbacks;
     ctx->life = LIFE_CALLBACK;
+    ctx->in_raised = false; /* it may be `raised` that goes on so */
     ctx->arg = COP_NONE;
     if (ctx->arg_env != NULL) { /* the argument may still be in what the state holds */
         cop__heap_adopt(&ctx->heap, &ctx->arg_env->frag);

@@ -625,7 +625,8 @@ static void re_061(cop_ctx *ctx, cop_registry_keys keys, int64_t n) {
     cop_gen_server_cast(ctx, name, cop_a(m));
     EXPECT(cop_is_none(cop_gen_server_whereis(ctx, name)));
     cop_request_id request = cop_gen_server_send_request(ctx, name, cop_a(get));
-    EXPECT_TERM(ctx, cop_gen_server_receive_response(ctx, request, 0).value, "{:error, :noproc}");
+    EXPECT_TERM(ctx, cop_gen_server_receive_response(ctx, request, 0).value,
+                "{:error, {:noproc, {:via, Registry, {:reg, \"nobody\"}}}}");
     reg(ctx, "\"somebody\"", "1");
     cop_registry_send(ctx, T(ctx, "{:reg, \"somebody\"}"), cop_a(hello).t);
     ASSERT_RECEIVE(ctx, ":hello");

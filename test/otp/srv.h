@@ -44,6 +44,8 @@ static inline cop_next one_then(cop_ctx *ctx, struct one *self, cop_term what, c
         cop_throw(ctx, x);
     if (cop_match_tuple(what, cop_a(exit), &x))
         cop_exit(ctx, x);
+    if (cop_match_tuple(what, cop_a(monitor), &x))
+        cop_process_monitor(ctx, x);
     if (cop_match(what, cop_a(raise)))
         cop_raise(ctx, "RuntimeError", "boom");
     if (cop_match_tuple(what, cop_a(stop), &x)) {
