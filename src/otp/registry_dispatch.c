@@ -77,9 +77,12 @@ static void dispatch_parallel(cop_ctx *ctx, const struct registry *r, cop_term k
     struct waiting *waiting = cop_alloc(ctx, (size_t)r->partitions * sizeof *waiting);
     for (int64_t i = 0; i < r->partitions; i++) {
         waiting[i].ref = cop_make_ref(ctx);
-        waiting[i].pid = cop_proc_lib_spawn_link(
-            ctx, task, cop_tuple(ctx, cop_self(ctx), waiting[i].ref, r->name, i, key, fun));
-        waiting[i].monitor = cop_process_monitor(ctx, waiting[i].pid);
+        /* Monitored from its birth: it may have ended before it could be asked for. */
+        cop_spawned s = cop_proc_lib_spawn_opt(
+            ctx, task, cop_tuple(ctx, cop_self(ctx), waiting[i].ref, r->name, i, key, fun),
+            &(cop_spawn_opts){ .link = true, .monitor = true });
+        waiting[i].pid = s.pid;
+        waiting[i].monitor = s.ref;
     }
     for (int64_t i = 0; i < r->partitions; i++)
         await(ctx, &waiting[i]);
