@@ -176,14 +176,15 @@ cop_term cop__port_info(cop_ctx *ctx, cop_term port, cop_term item);
 /* All open ports. Elixir: Port.list/0. */
 cop_term cop_port_list(cop_ctx *ctx);
 
-cop_ref cop__port_monitor(cop_ctx *ctx, cop_term port);
+cop_ref cop__port_monitor(cop_ctx *ctx, cop_term port, const cop_monitor_opts *opts);
 /*
  * Monitors a port.
  * Elixir:  Port.monitor/1
  * Message: {:DOWN, ref, :port, object, reason}; object is the port, or {name, node} for a name; reason
  *          is :noproc when it was closed already, or the name was no port's
  */
-#define cop_port_monitor(ctx, port) cop__port_monitor((ctx), COP_TERM(port))
+#define cop_port_monitor(ctx, port) cop__port_monitor((ctx), COP_TERM(port), NULL)
+#define cop_port_monitor_opts(ctx, port, opts) cop__port_monitor((ctx), COP_TERM(port), (opts))
 /* Ends it; as cop_process_demonitor. Elixir: Port.demonitor/1,2. */
 bool cop_port_demonitor(cop_ctx *ctx, cop_ref ref, int flags);
 

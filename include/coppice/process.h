@@ -351,12 +351,13 @@ typedef struct cop_monitor_opts {
 
 cop_ref cop__process_monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts *opts);
 /*
- * Monitors a process or port: when it ends, the caller receives one message.
+ * Monitors a process: when it ends, the caller receives one message. For ports: cop_port_monitor.
  *
- * Elixir:  Process.monitor/1,2; a cop_port too (cop_port_monitor of coppice/port.h takes only those)
- * Item:    cop_pid, cop_port, cop_atom (a registered name) or a cop_term, {name, node} too
- * Message: {:DOWN, ref, :process | :port, object, reason}; object is the pid or port, or
- *          {name, node} for a name; reason is :noproc if it was gone already
+ * Elixir:  Process.monitor/1,2
+ * Item:    cop_pid, cop_atom (a registered name) or a cop_term, {name, node} too
+ * Message: {:DOWN, ref, :process, object, reason}; object is the pid, or {name, node} for a name;
+ *          reason is :noproc if it was gone already
+ * Errors:  :badarg for a port
  * Returns: a fresh reference, the `ref` of that message
  * Context: inside a process; never waits for the other process
  */

@@ -176,7 +176,7 @@ static cop_term port_of(cop_ctx *ctx, cop_term port) {
 
 /* The answer, or COP_NONE when the port has ended with `*reason`. */
 static cop_term call(cop_ctx *ctx, cop_term port, cop_term request, cop_term *reason) {
-    cop_ref ref = cop__port_monitor(ctx, port);
+    cop_ref ref = cop_port_monitor(ctx, port);
     cop_send(ctx, port, cop_tuple(ctx, cop_a(system), cop_tuple(ctx, cop_self(ctx), ref), request));
     cop_term message;
     cop_receive_ref(ctx, COP_INFINITY, ref, &message);

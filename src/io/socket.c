@@ -20,6 +20,7 @@
  */
 #include "io/socket.h"
 
+#include <coppice/port.h>
 #include <errno.h>
 #include <string.h>
 
@@ -156,7 +157,7 @@ cop_term cop__socket_wait(cop_ctx *ctx, cop_port port, cop_ref ref, int64_t time
 cop_term cop__socket_call(cop_ctx *ctx, cop_port port, cop_atom what, cop_term arg,
                           int64_t timeout_ms) {
     static const cop_monitor_opts alias = { .alias = COP_ALIAS_REPLY_DEMONITOR };
-    cop_ref ref = cop_process_monitor_opts(ctx, port, &alias);
+    cop_ref ref = cop_port_monitor_opts(ctx, port, &alias);
     cop_send(ctx, port, cop_tuple(ctx, what, cop_self(ctx), ref, arg));
     return cop__socket_wait(ctx, port, ref, timeout_ms);
 }

@@ -224,17 +224,18 @@ struct cop__env *cop__monitor_env(cop_term target, cop_term watcher, cop_term re
     return env;
 }
 
-/* `kind` is :port when only a port will do. In the run-time. */
+/* `kind` says of what: :process or :port. In the run-time. */
 static cop_ref monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts *opts, cop_atom kind) {
     uint64_t name;
     bool port_only = kind.t.w == cop_a(port).t.w;
     if (opts != NULL && (unsigned)opts->alias > COP_ALIAS_REPLY_DEMONITOR)
         cop__badarg(ctx);
     cop_term target = monitor_target(ctx, item, &name);
-    if (port_only && name == 0 && !cop__is_local_port(target))
-        cop__badarg(ctx);
-    if (port_only && !cop__is_local_port(target))
-        target = COP_NONE;
+    if (!cop_is_none(target) && cop__is_local_port(target) != port_only) {
+        if (name == 0)
+            cop__badarg(ctx);
+        target = COP_NONE; /* nobody of that kind has the name */
+    }
     cop_ref ref = cop__ref_next(ctx);
     if (target.w == ctx->pid.w && opts == NULL)
         return ref; /* never fires */
@@ -262,9 +263,9 @@ cop_ref cop__process_monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts
     return ref;
 }
 
-cop_ref cop__port_monitor(cop_ctx *ctx, cop_term item) {
+cop_ref cop__port_monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts *opts) {
     cop__enter(ctx);
-    cop_ref ref = monitor(ctx, item, NULL, cop_a(port));
+    cop_ref ref = monitor(ctx, item, opts, cop_a(port));
     cop__leave(ctx);
     return ref;
 }

@@ -221,7 +221,7 @@ TEST(an_active_count_is_added_to, .real_time = true) {
 
 TEST(a_closed_socket_answers_every_question, .real_time = true) {
     struct pair p = connect_pair(ctx, NULL);
-    cop_process_monitor(ctx, p.server);
+    cop_port_monitor(ctx, p.server);
     cop_gen_tcp_close(ctx, p.server);
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :port, _, :normal}");
     EXPECT_INT(cop_inet_port(ctx, p.server), -1);

@@ -145,7 +145,7 @@ TEST(a_listener_does_not_outlive_its_owner, .real_time = true) {
     const char *path = fresh_path();
     cop_pid owner = cop_spawn(ctx, listen_and_wait, cop_tuple(ctx, cop_self(ctx), path));
     cop_term port = ASSERT_RECEIVE(ctx, "_");
-    cop_process_monitor(ctx, port);
+    cop_port_monitor(ctx, port);
     cop_process_exit(ctx, owner, cop_a(kill));
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :port, _, :killed}");
     cop_tcp_result r = connect_to(ctx, path);

@@ -95,7 +95,7 @@ TEST(a_passive_receiver_sees_the_end, .real_time = true) {
 
 TEST(ports_are_monitored_registered_and_killed_like_processes, .real_time = true) {
     cop_port listener = listen_on(ctx, NULL);
-    cop_process_monitor(ctx, listener);
+    cop_port_monitor(ctx, listener);
     cop_process_register(ctx, listener, cop_a(door));
     EXPECT(cop_process_whereis(ctx, cop_a(door)).w == listener.t.w);
     cop_gen_tcp_close(ctx, listener);
@@ -117,7 +117,7 @@ static void own_and_end(cop_ctx *ctx, cop_term to) {
 TEST(a_port_does_not_outlive_its_owner, .real_time = true) {
     cop_pid owner = cop_spawn(ctx, own_and_end, cop_self(ctx).t);
     cop_term port = ASSERT_RECEIVE(ctx, "_");
-    cop_process_monitor(ctx, port);
+    cop_port_monitor(ctx, port);
     cop_send(ctx, owner, cop_a(end));
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :port, _, :normal}");
 }
@@ -224,7 +224,7 @@ TEST(a_refused_connection_and_a_taken_port, .real_time = true) {
     cop_tcp_result r = cop_gen_tcp_listen(ctx, tcp_port, NULL);
     EXPECT(!r.ok);
     EXPECT_TERM(ctx, r.reason, ":eaddrinuse");
-    cop_process_monitor(ctx, listener);
+    cop_port_monitor(ctx, listener);
     cop_gen_tcp_close(ctx, listener);
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :port, _, _}");
     r = cop_gen_tcp_connect(ctx, "127.0.0.1", tcp_port, NULL, 5000);
@@ -411,7 +411,7 @@ TEST(a_packet_above_the_limit_ends_a_passive_connection, .real_time = true) {
 
 TEST(a_packet_above_the_limit_ends_an_active_connection, .real_time = true) {
     struct pair p = connect_pair(ctx, &(cop_tcp_opts){ .packet = COP_PACKET_4 });
-    cop_process_monitor(ctx, p.server);
+    cop_port_monitor(ctx, p.server);
     cop_inet_set_active(ctx, p.server, COP_TCP_ACTIVE);
     cop_gen_tcp_send(ctx, p.client, cop_binary(ctx, "\377\377\377\377", 4));
     ASSERT_RECEIVE(ctx, "{:tcp_error, _, :emsgsize}");
@@ -482,7 +482,7 @@ TEST(a_send_that_times_out_may_close, .real_time = true) {
     struct pair p = connect_pair(
         ctx,
         &(cop_tcp_opts){ .send_timeout_ms = 10, .send_timeout_close = true, .linger_reset = true });
-    cop_process_monitor(ctx, p.server);
+    cop_port_monitor(ctx, p.server);
     static char chunk[65536];
     cop_term data = cop_binary(ctx, chunk, sizeof chunk), answer;
     do
@@ -617,7 +617,7 @@ TEST(a_close_waits_for_a_peer_that_reads_no_longer_than_it_lingers, .real_time =
     EXPECT_TERM(ctx, cop_inet_setopts(ctx, p.server, opts), ":ok");
     while (cop_match(cop_gen_tcp_send(ctx, p.server, data), cop_a(ok)))
         ;
-    cop_process_monitor(ctx, p.server);
+    cop_port_monitor(ctx, p.server);
     cop_gen_tcp_close(ctx, p.server);
     REFUTE_RECEIVE(ctx, "{:DOWN, _, _, _, _}", 100);
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :port, _, :normal}");

@@ -158,7 +158,7 @@ static void own_and_wait(cop_ctx *ctx, cop_term to) {
 TEST(a_socket_does_not_outlive_its_owner, .real_time = true) {
     cop_pid owner = cop_spawn(ctx, own_and_wait, cop_self(ctx).t);
     cop_term port = ASSERT_RECEIVE(ctx, "_");
-    cop_process_monitor(ctx, port);
+    cop_port_monitor(ctx, port);
     cop_process_exit(ctx, owner, cop_a(shutdown));
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :port, _, :shutdown}");
 }
