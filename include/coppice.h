@@ -31,6 +31,8 @@
 #include <coppice/supervisor.h>
 #include <coppice/sys.h>
 #include <coppice/table.h>
+#include <coppice/task.h>
+#include <coppice/task_supervisor.h>
 #include <coppice/term.h>
 
 #endif

@@ -592,6 +592,20 @@ static cop_term count_children(cop_ctx *ctx, const struct dyn *d) {
                     cop_tuple(ctx, cop_a(workers), t->count - t->supervisors));
 }
 
+/* {:start_task, args, restart, shutdown}, as of a Task.Supervisor: nil stands for its defaults. */
+static bool take_task(cop_term request, struct sup_spec *out) {
+    cop_term restart, shutdown;
+    *out = (struct sup_spec){ .id = cop_a(undefined).t,
+                              .m = cop_as("Elixir.Task.Supervised"),
+                              .f = cop_a(start_link),
+                              .restart = COP_TEMPORARY,
+                              .shutdown = 5000 };
+    return cop_match_tuple(request, cop_a(start_task), &out->args, &restart, &shutdown)
+           && cop_is_proper_list(out->args)
+           && (cop_match(restart, cop_a(nil)) || sup_restart_from(restart, &out->restart))
+           && (cop_match(shutdown, cop_a(nil)) || sup_shutdown_from(shutdown, &out->shutdown));
+}
+
 static cop_next dyn_handle_call(cop_ctx *ctx, void *state, cop_term request, cop_from from) {
     struct dyn *d = state;
     struct sup_spec spec;
@@ -600,6 +614,10 @@ static cop_next dyn_handle_call(cop_ctx *ctx, void *state, cop_term request, cop
          || cop_match_tuple(request, cop_a(start_child), &x, &c_start, &backoff))
         && take_wire(x, c_start, backoff, &spec))
         return cop_reply(ctx, do_start_child(ctx, d, &spec));
+    if (take_task(request, &spec)) {
+        spec.modules = cop_list(ctx, spec.m);
+        return cop_reply(ctx, do_start_child(ctx, d, &spec));
+    }
     if (cop_match_tuple(request, cop_a(terminate_child), &x))
         return cop_reply(ctx, do_terminate_child(ctx, d, x));
     if (cop_match(request, cop_a(which_children)))

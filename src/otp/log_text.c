@@ -184,11 +184,11 @@ static void put_undefined(cop_ctx *ctx, struct log_text *l, cop_term trace) {
     log_put(ctx, l, " is undefined or private");
 }
 
-/* An Erlang error as the exception that Elixir makes of it. */
-static void put_error(cop_ctx *ctx, struct log_text *l, cop_term error, cop_term trace) {
+/* An Erlang error as the exception that Elixir makes of it; false for one it has no exception for. */
+static bool put_known_error(cop_ctx *ctx, struct log_text *l, cop_term error, cop_term trace) {
     cop_term value;
     if (put_exception(ctx, l, error) || put_fault(ctx, l, error))
-        return;
+        return true;
     if (cop_match(error, cop_a(undef))) {
         put_undefined(ctx, l, trace);
     } else if (cop_match(error, cop_a(badarg))) {
@@ -201,9 +201,16 @@ static void put_error(cop_ctx *ctx, struct log_text *l, cop_term error, cop_term
         log_put(ctx, l, "(MatchError) no match of right hand side value: ");
         put_term(ctx, l, value);
     } else {
-        log_put(ctx, l, "(ErlangError) Erlang error: ");
-        put_term(ctx, l, error);
+        return false;
     }
+    return true;
+}
+
+static void put_error(cop_ctx *ctx, struct log_text *l, cop_term error, cop_term trace) {
+    if (put_known_error(ctx, l, error, trace))
+        return;
+    log_put(ctx, l, "(ErlangError) Erlang error: ");
+    put_term(ctx, l, error);
 }
 
 /* ---- exit reasons, as Exception.format_exit shows them ----------------------------------------------------------- */
@@ -370,6 +377,35 @@ static void put_server_report(cop_ctx *ctx, struct log_text *l, cop_term report)
         put_term(ctx, l, pid);
         log_put(ctx, l, cop_match(what, cop_a(dead)) ? " is dead" : " is alive");
     }
+}
+
+/* {error, trace} of a task: an exception, or a reason as of an exit, and in either case the trace. */
+static void put_task_reason(cop_ctx *ctx, struct log_text *l, cop_term reason) {
+    cop_term error, trace;
+    if (!cop_match_tuple(reason, &error, &trace) || !cop_is_cons(trace) || !is_trace(trace)) {
+        put_exit(ctx, l, "** (stop) ", reason);
+        return;
+    }
+    size_t before = l->size;
+    log_put(ctx, l, "** ");
+    if (!put_known_error(ctx, l, error, trace)) {
+        l->size = before;
+        put_exit(ctx, l, "** (stop) ", error);
+    }
+    put_trace(ctx, l, "\n    ", trace);
+}
+
+/* observed: Elixir 1.14's Logger.Translator. */
+static void put_task_report(cop_ctx *ctx, struct log_text *l, cop_term report) {
+    log_put(ctx, l, "Task ");
+    put_term(ctx, l, field(report, cop_a(name)));
+    log_put(ctx, l, " started from ");
+    put_term(ctx, l, field(report, cop_a(starter)));
+    log_put(ctx, l, " terminating\n");
+    put_task_reason(ctx, l, field(report, cop_a(reason)));
+    put_label(ctx, l, field(report, cop_a(process_label)));
+    put_pair(ctx, l, "\nFunction: ", field(report, cop_a(function)));
+    put_pair(ctx, l, "\n    Args: ", field(report, cop_a(args)));
 }
 
 /* ":name (#PID<...>)", or the pid. */
@@ -539,6 +575,8 @@ static void put_report(cop_ctx *ctx, struct log_text *l, cop_term report) {
         put_supervisor_report(ctx, l, what, inner);
     } else if (cop_match_tuple(label, cop_a(system_monitor), cop_a(long_schedule))) {
         put_stall(ctx, l, inner);
+    } else if (cop_match_tuple(label, cop_as("Elixir.Task.Supervisor"), cop_a(terminating))) {
+        put_task_report(ctx, l, inner);
     } else if (cop_match_tuple(label, cop_as("Elixir.DynamicSupervisor"), cop_a(unexpected_msg))) {
         log_put(ctx, l, "DynamicSupervisor received unexpected message: ");
         put_term(ctx, l, field(inner, cop_a(msg)));

@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "sup.h"
+#include "task_part.h"
 
 static cop_term supervisor_start_link(cop_ctx *ctx, cop_term env, size_t n, const cop_term *a) {
     return cop_started_to_term(ctx, cop_supervisor_start_link_terms(ctx, a[0], a[1]));
@@ -36,6 +37,9 @@ static void load(void) {
     cop_module_load(&supervisor);
     cop_module_load(&dynamic_supervisor);
     cop_module_load(&sup_partition_module);
+    cop_module_load(&task_module);
+    cop_module_load(&task_supervised_module);
+    cop_module_load(&task_supervisor_module);
 }
 
 void sup_load_modules(void) {

@@ -161,6 +161,56 @@ TEST(PR_017_a_raw_process_that_raises_is_logged_and_one_that_exits_is_not) {
     EXPECT_STR(logged(ctx), "");
 }
 
+/* ---- tasks ------------------------------------------------------------------------------------------------ */
+
+static cop_term task_exit(cop_ctx *ctx, cop_term env, size_t n, const cop_term *a) {
+    cop_exit(ctx, a[0]);
+}
+static cop_term task_throw(cop_ctx *ctx, cop_term env, size_t n, const cop_term *a) {
+    cop_throw(ctx, a[0]);
+}
+static cop_term task_raise(cop_ctx *ctx, cop_term env, size_t n, const cop_term *a) {
+    cop_raise(ctx, "RuntimeError", "oops");
+}
+static const cop_module task_functions = {
+    .name = "Elixir.M",
+    .exports = (const cop_export[]){ { "exit", 1, task_exit },
+                                     { "throw", 1, task_throw },
+                                     { "raise", 1, task_raise },
+                                     { 0 } },
+};
+
+static void crash_task(cop_ctx *ctx, cop_atom function) {
+    cop_module_load(&task_functions);
+    cop_term what = cop_tuple(ctx, cop_as("Elixir.M"), function, cop_list(ctx, cop_a(x)));
+    test_await_down(ctx, cop_task_start_term(ctx, what));
+}
+
+TEST(a_task_that_fails) {
+    start_logger(ctx);
+    cop_process_register(ctx, cop_self(ctx), cop_a(owner_name));
+    crash_task(ctx, cop_a(exit));
+    EXPECT_STR(logged(ctx), "\n[error] Task P started from :owner_name terminating\n"
+                            "** (stop) :x\n"
+                            "Function: &M.exit/1\n");
+    cop_process_unregister(ctx, cop_a(owner_name));
+    crash_task(ctx, cop_a(throw));
+    EXPECT_STR(logged(ctx), "\n[error] Task P started from P terminating\n"
+                            "** (stop) {:nocatch, :x}\n"
+                            "Function: &M.throw/1\n");
+    crash_task(ctx, cop_a(raise));
+    EXPECT_STR(logged(ctx), "\n[error] Task P started from P terminating\n"
+                            "** (RuntimeError) oops\n"
+                            "Function: &M.raise/1\n");
+    keep_indented = true;
+    crash_task(ctx, cop_a(nothing));
+    EXPECT(strstr(logged(ctx), "** (UndefinedFunctionError) function M.nothing/1 is undefined or "
+                               "private\n    M.nothing(:x)\n")
+           != NULL);
+    crash_task(ctx, cop_a(exit));
+    EXPECT(strstr(logged(ctx), "Function: &M.exit/1\n    Args: [:x]\n") != NULL);
+}
+
 /* ---- crash reports, with handle_sasl_reports ------------------------------------------------------------ */
 
 static void start_sasl_logger(cop_ctx *ctx, cop_level level) {
