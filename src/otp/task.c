@@ -152,7 +152,7 @@ cop_term cop_task_await(cop_ctx *ctx, cop_task task, int64_t timeout_ms) {
     int64_t timeout = task_timeout(ctx, timeout_ms, "Task.await/2");
     task_check_owner(ctx, &task);
     cop_term message, reply, reason = cop_a(timeout).t;
-    if (cop_receive_match(ctx, timeout, is_of_ref, &task.ref, &message)) {
+    if (cop_receive_match_since(ctx, timeout, task.ref, is_of_ref, &task.ref, &message)) {
         if (cop_match_tuple(message, task.ref, &reply)) {
             flush(ctx, task.ref);
             return reply;
@@ -181,7 +181,7 @@ cop_task_result cop_task_yield(cop_ctx *ctx, cop_task task, int64_t timeout_ms) 
     int64_t timeout = task_timeout(ctx, timeout_ms, "Task.yield/2");
     task_check_owner(ctx, &task);
     cop_term message;
-    if (!cop_receive_match(ctx, timeout, is_of_ref, &task.ref, &message))
+    if (!cop_receive_match_since(ctx, timeout, task.ref, is_of_ref, &task.ref, &message))
         return (cop_task_result){ COP_TASK_NOTHING, COP_NONE };
     return result_of(ctx, &task, message, "yield", task_timeout_term(ctx, timeout));
 }
@@ -189,7 +189,7 @@ cop_task_result cop_task_yield(cop_ctx *ctx, cop_task task, int64_t timeout_ms) 
 cop_task_result cop_task_ignore(cop_ctx *ctx, cop_task task) {
     task_check_owner(ctx, &task);
     cop_term message, reply;
-    bool there = cop_receive_match(ctx, 0, is_of_ref, &task.ref, &message);
+    bool there = cop_receive_match_since(ctx, 0, task.ref, is_of_ref, &task.ref, &message);
     if (there && !cop_match_tuple(message, task.ref, &reply)) {
         if (is_noconnection(message))
             cop_exit(ctx, cop_tuple(ctx, task_down_reason(ctx, message),

@@ -126,7 +126,7 @@ static void stream_halt(cop_ctx *ctx, void *state, cop_term kept) {
         return;
     if (s->watching) {
         cop_send(ctx, s->watcher.pid, cop_tuple(ctx, cop_a(stop), s->watcher.ref));
-        cop_receive_match(ctx, COP_INFINITY, is_watcher_down, s, &down);
+        cop_receive_match_since(ctx, COP_INFINITY, s->watcher.ref, is_watcher_down, s, &down);
         forget_watcher(ctx, s);
     }
     s->input.kept = cop_elem(kept, 0);
@@ -168,7 +168,7 @@ static void start_one(cop_ctx *ctx, struct stream *s, cop_term *kept, cop_term e
     cop_pid pid;
     cop_term place = cop_tuple(ctx, s->watcher.ref, s->spawned);
     cop_send(ctx, s->watcher.pid, cop_tuple(ctx, cop_a(spawn), s->spawned));
-    cop_receive_match(ctx, COP_INFINITY, is_spawned, s, &message);
+    cop_receive_match_since(ctx, COP_INFINITY, s->watcher.ref, is_spawned, s, &message);
     if (task_is_down(message, s->watcher.ref))
         watcher_ended(ctx, s, message);
     if (!cop_match_tuple(message, cop_a(spawned), &any, &pid))
@@ -235,7 +235,7 @@ static bool deliver(cop_ctx *ctx, struct stream *s, cop_term *kept, cop_term pos
 /* Takes one message; true if one position ended thereby. */
 static bool take(cop_ctx *ctx, struct stream *s, cop_term *kept, cop_term *position) {
     cop_term message, place, value, any;
-    cop_receive_match(ctx, COP_INFINITY, is_result, s, &message);
+    cop_receive_match_since(ctx, COP_INFINITY, s->watcher.ref, is_result, s, &message);
     if (task_is_down(message, s->watcher.ref))
         watcher_ended(ctx, s, message);
     if (cop_match_tuple(message, &place, &value)) {
