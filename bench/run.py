@@ -41,14 +41,14 @@ WORKLOADS = [
     "fanout", "bigmsg.binary", "bigmsg.list", "selective", "timers", "teardown.chain",
     "teardown.hub", "registry.register", "registry.lookup", "registry.via", "registry.dispatch",
     "teardown.chain.1M", "teardown.hub.1M", "supervisor.start", "supervisor.restart_burst",
-    "supervisor.shutdown", "supervisor.shutdown.100k", "memory.gen_server",
-    "memory.hibernated", "memory.raw", "memory.callback", "memory.timer", "hog.cooperative",
-    "hog.uncooperative", "hog.blocking",
+    "supervisor.shutdown", "supervisor.shutdown.100k", "task.async_await", "task.async_stream",
+    "memory.gen_server", "memory.hibernated", "memory.raw", "memory.callback", "memory.timer",
+    "hog.cooperative", "hog.uncooperative", "hog.blocking",
 ]
 # Ours alone, and fewer runs: they show that the cost of one does not grow with the number of all.
 ALONE = {"teardown.chain.1M", "teardown.hub.1M", "supervisor.shutdown.100k"}
 ALONE_RUNS = 3
-HIGHER_IS_BETTER = {"messages/s", "timers/s", "names/s", "lookups/s"}
+HIGHER_IS_BETTER = {"messages/s", "timers/s", "names/s", "lookups/s", "tasks/s"}
 # Bounds of behaviour, not of speed: not in the mean.
 NOT_IN_MEAN = ("hog.", "selective.ratio")
 
@@ -66,7 +66,7 @@ class Erlang:
         subprocess.run(["erlc", "-o", self.beams] + sources, check=True)
 
     def runs(self, workload):
-        return workload not in ALONE and not workload.startswith("registry")
+        return workload not in ALONE and not workload.startswith(("registry", "task"))
 
     def command(self, workload, schedulers):
         command = ["erl", "-noshell", "+S", f"{schedulers}:{schedulers}"]
@@ -91,16 +91,17 @@ class Elixir:
             print("! no elixir: its figures are left out", file=sys.stderr)
             return False
         os.makedirs(self.beams, exist_ok=True)
-        source = os.path.join(ROOT, "bench", "elixir", "bench_registry.ex")
-        return subprocess.run(["elixirc", "-o", self.beams, source],
+        sources = [os.path.join(ROOT, "bench", "elixir", name + ".ex")
+                   for name in ("bench_registry", "bench_task")]
+        return subprocess.run(["elixirc", "-o", self.beams] + sources,
                               stdout=subprocess.DEVNULL).returncode == 0
 
     def runs(self, workload):
-        return workload.startswith("registry")
+        return workload.startswith(("registry", "task"))
 
     def command(self, workload, schedulers):
         return ["elixir", "--erl", f"+S {schedulers}:{schedulers}", "-pa", self.beams,
-                "-e", f'BenchRegistry.main("{workload}")'], {}
+                "-e", f'Bench{workload.split(".")[0].capitalize()}.main("{workload}")'], {}
 
     def version(self):
         return "Elixir " + first_line(["elixir", "--short-version"])

@@ -29,6 +29,7 @@ enum {
     MEMORY_PROCESSES = 1000000,
     PROBES = 1000,
     SUPERVISOR_CHILDREN = 100000,
+    TASKS = 100000,
 };
 
 /* One workload: runs inside a fresh process and prints its lines. */
@@ -67,6 +68,8 @@ void bench_supervisor_start(cop_ctx *ctx);
 void bench_supervisor_restart_burst(cop_ctx *ctx);
 void bench_supervisor_shutdown(cop_ctx *ctx);
 void bench_supervisor_shutdown_100k(cop_ctx *ctx);
+void bench_task_async_await(cop_ctx *ctx);
+void bench_task_async_stream(cop_ctx *ctx);
 void bench_hog_cooperative(cop_ctx *ctx);
 void bench_hog_uncooperative(cop_ctx *ctx);
 void bench_hog_blocking(cop_ctx *ctx);

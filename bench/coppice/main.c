@@ -40,6 +40,8 @@ static const struct workload workloads[] = {
     { "supervisor.restart_burst", bench_supervisor_restart_burst },
     { "supervisor.shutdown", bench_supervisor_shutdown },
     { "supervisor.shutdown.100k", bench_supervisor_shutdown_100k },
+    { "task.async_await", bench_task_async_await },
+    { "task.async_stream", bench_task_async_stream },
     { "memory.gen_server", bench_memory_gen_server },
     { "memory.hibernated", bench_memory_hibernated },
     { "memory.callback", bench_memory_callback },
