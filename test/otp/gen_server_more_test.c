@@ -113,6 +113,7 @@ static const cop_atom unnamed = { COP_NONE };
 
 TEST(GS_007_init_may_hibernate) {
     cop_started s = start_odd(ctx, cop_a(hibernate).t, unnamed);
+    REFUTE_RECEIVE(ctx, "_", 10); /* the start is acknowledged before it hibernates */
     EXPECT_TERM(ctx, cop_process_info(ctx, s.pid, cop_a(current_function)),
                 "{:erlang, :hibernate, 3}");
     EXPECT_TERM(ctx, cop_gen_server_call(ctx, s.pid, cop_a(get), 0), "5");
@@ -179,9 +180,10 @@ static void loop_entry(cop_ctx *ctx, cop_term arg) {
 TEST(GS_021_enter_loop) {
     cop_proc_lib_spawn(ctx, loop_entry, cop_a(none).t);
     cop_pid p = cop_proc_lib_spawn(ctx, loop_entry, cop_a(looping).t);
-    EXPECT_TERM(ctx, cop_gen_server_call(ctx, p, cop_a(get), 0), "7");
+    EXPECT_TERM(ctx, cop_gen_server_call(ctx, p, cop_a(get), 0), "7"); /* so it is registered */
     EXPECT_TERM(ctx, cop_gen_server_call(ctx, cop_a(looping), cop_a(get), 0), "7");
-    cop_process_monitor(ctx, cop_proc_lib_spawn(ctx, loop_entry, cop_a(unregistered).t));
+    cop_spawn_opts monitored = { .monitor = true };
+    cop_proc_lib_spawn_opt(ctx, loop_entry, cop_a(unregistered).t, &monitored);
     ASSERT_RECEIVE(ctx, "{:DOWN, _, _, _, :process_not_registered}");
     cop_spawn_monitor(ctx, loop_entry, cop_a(none).t);
     ASSERT_RECEIVE(ctx, "{:DOWN, _, _, _, :process_was_not_started_by_proc_lib}");
