@@ -51,7 +51,8 @@ typedef struct cop_init {
  *   format_status   what get_status and the report of a crash show: given %{state: ..., log: ...}, in a
  *                   report message and reason too, returns that map changed
  *   redact          beyond Elixir: given one term at a time, and what it is (:state, :message or :reason),
- *                   returns what may be shown of it, in get_status, reports, logged and traced events.
+ *                   returns what may be shown of it, in get_status, reports (the reason in proc_lib's
+ *                   too), logged and traced events. What links and monitors get is the reason itself.
  *                   When it raises, :redacted is shown
  *   report_max_words  a state, message, reason or log that has more words is shown in a report as the
  *                   beginning of its text; 0 = 65536

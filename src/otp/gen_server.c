@@ -108,6 +108,7 @@ static _Noreturn void finish(cop_ctx *ctx, struct server *s, cop_caught why, cop
     if (!cop_reason_is_normal(reason)) {
         cop_term shown = stopped_by_return ? reason : cop_tuple(ctx, why.reason, why.stacktrace);
         gen_server_report(ctx, s, shown, why.is_fault);
+        why.reason = gen_server_shown(ctx, s, cop_a(reason), why.reason);
         cop_proc_lib_crash_report(ctx, &why);
     }
     cop__exit(ctx, reason);

@@ -735,6 +735,8 @@ TEST(redact_has_its_say_wherever_something_is_shown) {
     cop_gen_server_cast(ctx, p, cop_a(raise));
     ASSERT_RECEIVE(ctx,
                    TERMINATE_REPORT "state: :state, last_message: :message, reason: :reason}}, _}");
+    ASSERT_RECEIVE(ctx, "{:log, :error, {:report, %{label: {:proc_lib, :crash}, report: "
+                        "[[_, _, _, _, {:error_info, {:error, :reason, _}} | _], _]}}, _}");
 }
 
 static const cop_gen_server small_reports = { SRV, .report_max_words = 20 };
