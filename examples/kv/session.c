@@ -121,7 +121,7 @@ static bool send_again(cop_ctx *ctx, struct session *s, unsigned shard) {
 /* Takes the answer to what was sent: the replies, or why there are none. */
 static void receive_answer(cop_ctx *ctx, struct session *s, unsigned shard, cop_bytes *answer) {
     struct part *part = &s->parts[shard];
-    cop_term reason = COP_NIL;
+    cop_term reason = COP_NIL, error, server;
     for (int times = 0; times < AWAIT_TIMES; times++) {
         part->pending = false;
         /* The watchdog sees to it that this wait has an end. */
@@ -130,7 +130,8 @@ static void receive_answer(cop_ctx *ctx, struct session *s, unsigned shard, cop_
             && batch_reply_done(answer, &part->done))
             return;
         reason = called.value;
-        cop_match_tuple(called.value, cop_a(error), &reason);
+        if (cop_match_tuple(called.value, cop_a(error), &error))
+            cop_match_tuple(error, &reason, &server);
         if (!cop_match(reason, cop_a(noproc)) || !send_again(ctx, s, shard))
             break;
     }

@@ -214,7 +214,7 @@ cop_term cop_gen_server_whereis(cop_ctx *ctx, cop_term server);
    after the request was given up is dropped. */
 typedef struct cop_request_id {
     cop_ref ref;
-    cop_term server; /* as it was given */
+    cop_term server; /* as it was given: a term, to be kept alive with the state it stands in */
 } cop_request_id;
 cop_request_id cop__gen_server_send_request(cop_ctx *ctx, cop_term server, cop_term request);
 #define cop_gen_server_send_request(ctx, server, request)                                  \
