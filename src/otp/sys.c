@@ -119,12 +119,16 @@ static void serve(cop_ctx *ctx, cop_sys *sys, const cop_sys_callbacks *cb, void 
     cb->terminate(ctx, state, reason);
 }
 
+static bool is_parents_end(const cop_sys *sys, cop_term message, cop_term *reason) {
+    return !cop_is_none(sys->parent)
+           && cop_match_tuple(message, cop_as("EXIT"), sys->parent, reason);
+}
+
 /* What a suspended process takes: system messages and its parent's end. */
 static bool is_for_suspended(cop_term message, void *arg) {
-    const cop_sys *sys = arg;
     cop_term any;
     return cop_match_tuple(message, cop_a(system), &any, &any)
-           || cop_match_tuple(message, cop_as("EXIT"), sys->parent, &any);
+           || is_parents_end(arg, message, &any);
 }
 
 static void suspended(cop_ctx *ctx, cop_sys *sys, const cop_sys_callbacks *cb, void *state) {
@@ -133,7 +137,7 @@ static void suspended(cop_ctx *ctx, cop_sys *sys, const cop_sys_callbacks *cb, v
         cop_receive_match(ctx, COP_INFINITY, is_for_suspended, sys, &message);
         if (cop_match_tuple(message, cop_a(system), &from, &request))
             serve(ctx, sys, cb, state, from, request);
-        else if (cop_match_tuple(message, cop_as("EXIT"), sys->parent, &reason))
+        else if (is_parents_end(sys, message, &reason))
             cb->terminate(ctx, state, reason);
     }
 }

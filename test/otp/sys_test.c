@@ -583,12 +583,14 @@ TEST(SY_038_a_special_process) {
     }
     cop_sys_log(ctx, p, cop_a(true), 0);
     cop_sys_suspend(ctx, p, 0);
+    cop_send(ctx, p, cop_tuple(ctx, cop_as("EXIT"), cop_list(ctx, 1), cop_a(x))); /* of no parent */
     cop_send(ctx, p, cop_tuple(ctx, cop_a(ping), cop_self(ctx)));
     EXPECT_TERM(ctx, change(ctx, p, COP_NIL), "{:error, {:EXIT, {:undef, _}}}");
     REFUTE_RECEIVE(ctx, ":pong", 0);
     cop_sys_resume(ctx, p, 0);
     ASSERT_RECEIVE(ctx, ":pong");
-    EXPECT_TERM(ctx, cop_sys_log(ctx, p, cop_a(get), 0), "{:ok, [in: {:ping, _}]}");
+    EXPECT_TERM(ctx, cop_sys_log(ctx, p, cop_a(get), 0),
+                "{:ok, [in: {:EXIT, [1], :x}, in: {:ping, _}]}");
     EXPECT_EXIT(ctx, ":bye") {
         cop_exit(ctx, cop_proc_lib_try_stop(ctx, p, cop_a(bye).t, 0).w == cop_a(ok).t.w
                           ? cop_a(bye).t
