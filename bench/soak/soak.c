@@ -312,7 +312,7 @@ static void live(cop_ctx *ctx, cop_term arg) {
 /* arg: {main, how many must have been started in all when this driver ends, its number} */
 static void drive(cop_ctx *ctx, cop_term arg) {
     cop_pid main_pid;
-    int64_t until, number;
+    int64_t until = 0, number = 0;
     if (!cop_match_tuple(arg, &main_pid, &until, &number))
         mistake("drive");
     while (__atomic_load_n(&started, __ATOMIC_RELAXED) < until) {
