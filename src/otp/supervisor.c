@@ -87,47 +87,47 @@ static cop_term take_spec(cop_ctx *ctx, struct sup *s, cop_term term, uint32_t *
 }
 
 /* A reason that leaves the scope it was made in. */
-static cop_term brought_out(cop_ctx *ctx, cop_saved *saved) {
+static cop_term brought_out(cop_ctx *ctx, struct sup *s) {
+    cop_saved *saved = s->t->brought_out;
     cop_term t = saved == NULL ? COP_NONE : cop_saved_load(ctx, saved);
+    s->t->brought_out = NULL;
     cop_saved_forget(saved);
     return t;
 }
 
 static cop_term take_specs(cop_ctx *ctx, struct sup *s, cop_term specs) {
-    cop_saved *volatile bad = NULL;
-    while (bad == NULL && cop_is_cons(specs)) {
+    while (s->t->brought_out == NULL && cop_is_cons(specs)) {
         COP_SCOPE(ctx) {
             uint32_t i;
             cop_term why = take_spec(ctx, s, cop_head(specs), &i);
             if (!cop_is_none(why))
-                bad = cop_term_save(why);
+                s->t->brought_out = cop_term_save(why);
         }
         specs = cop_tail(specs);
     }
-    return brought_out(ctx, bad);
+    return brought_out(ctx, s);
 }
 
 /* Starts all in order; COP_NONE, or the exit reason after one failed and those before it were stopped. */
 static cop_term start_all(cop_ctx *ctx, struct sup *s) {
-    cop_saved *volatile failed = NULL;
-    for (uint32_t i = s->t->first, next; i != NONE && failed == NULL; i = next) {
+    for (uint32_t i = s->t->first, next; i != NONE && s->t->brought_out == NULL; i = next) {
         COP_SCOPE(ctx) {
             cop_term reason, info;
             if (!sup_start_child(ctx, s, i, &reason, &info)) {
                 sup_report_child(ctx, s, "start_error", reason, i);
-                failed = cop_term_save(
+                s->t->brought_out = cop_term_save(
                     cop_tuple(ctx, cop_a(failed_to_start_child), sup_id_term(ctx, s, i), reason));
             }
         }
         next = sup_at(s, i)->next;
         if (sup_at(s, i)->form->restart == COP_TEMPORARY && sup_at(s, i)->state != CHILD_RUNNING
-            && failed == NULL)
+            && s->t->brought_out == NULL)
             sup_remove(s, i); /* it was ignored, so it is forgotten */
     }
-    if (failed == NULL)
+    if (s->t->brought_out == NULL)
         return COP_NONE;
     sup_stop_all(ctx, s);
-    return cop_tuple(ctx, cop_a(shutdown), brought_out(ctx, failed));
+    return cop_tuple(ctx, cop_a(shutdown), brought_out(ctx, s));
 }
 
 static void note_end(cop_ctx *ctx, const struct sup *s, cop_term reason) {

@@ -38,6 +38,7 @@ void sup_tables_release(void *object) {
     free(t->by_id.slots);
     free(t->window.at);
     cop_saved_forget(t->args);
+    cop_saved_forget(t->brought_out);
     sup_timeline_end(t->timeline);
     free(t);
 }

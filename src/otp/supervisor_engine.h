@@ -32,6 +32,7 @@ struct tables {
     struct sup_table by_pid, by_id;
     struct sup_window window;
     cop_saved *args;
+    cop_saved *brought_out; /* a term on its way out of a scope; here it goes with the process */
     struct sup_timeline *timeline;
 };
 

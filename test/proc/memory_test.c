@@ -600,7 +600,7 @@ static void short_lived_owner(cop_ctx *ctx, cop_term arg) {
 
 TEST(owners_and_senders_die_at_any_time, .timeout_s = 120) {
     size_t before = cop_node_process_count();
-    for (int64_t round = scaled(2000); round > 0; round--) {
+    for (int64_t round = scaled(100); round > 0; round--) {
         COP_SCOPE(ctx) {
             cop_spawn_opts o = { .monitor = true,
                                  .max_queue_len = 1 + (size_t)round % 7,
