@@ -609,6 +609,8 @@ static void come_and_go(cop_ctx *ctx, cop_term arg) {
             cop_registry_lookup(ctx, REG, topic);
             if (i % 3 == 0)
                 cop_registry_unregister(ctx, REG, topic);
+            if (i % 5 == 0)
+                cop_yield(ctx); /* to be seen alive by others on the same scheduler */
         }
     if (cop_random_u64(ctx) % 2 == 0)
         cop_exit(ctx, cop_a(gone));
