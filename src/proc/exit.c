@@ -411,10 +411,11 @@ void cop_free(cop_ctx *ctx, void *block) {
 void *cop_own(cop_ctx *ctx, void *object, void (*release)(void *object)) {
     if (object == NULL)
         return NULL;
-    cop__enter(ctx);
+    cop__enter_holding(ctx);
     struct cop__owned *o = owned_new(ctx, 0);
     o->object = object;
     o->release = release;
+    cop__enter_held(ctx);
     cop__leave(ctx);
     return object;
 }

@@ -87,12 +87,8 @@ static void look_at_worker(struct cop__worker *w, int64_t now) {
         cop__worker_carry(s);
 }
 
-void cop__attention(cop_ctx *p) {
-    struct cop__worker *w = p->worker;
-    if (cop__node.sim) {
-        cop__sim_enter(p);
-        return;
-    }
+/* The worker learns of what was done while it was claimed. */
+static void learn(struct cop__worker *w) {
     cop__lock(&w->lock);
     __atomic_store_n(&w->attention, 0, __ATOMIC_RELAXED);
     if (w->detached) {
@@ -100,10 +96,36 @@ void cop__attention(cop_ctx *p) {
         w->sched = NULL;
     }
     cop__unlock(&w->lock);
+}
+
+static void leave_if_dead(cop_ctx *p) {
     if (p->zombie && !p->exiting_alone) {
         p->exiting_alone = true;
         cop__back(p, BACK_ZOMBIE);
     }
+}
+
+void cop__attention(cop_ctx *p) {
+    if (cop__node.sim) {
+        cop__sim_enter(p);
+        return;
+    }
+    learn(p->worker);
+    leave_if_dead(p);
+}
+
+void cop__enter_holding(cop_ctx *p) {
+    struct cop__worker *w = p->worker;
+    cop__set_in_runtime(w, 1);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (__atomic_load_n(&w->attention, __ATOMIC_RELAXED) != 0 && !cop__node.sim)
+        learn(w);
+}
+
+void cop__enter_held(cop_ctx *p) {
+    if (cop__node.sim)
+        cop__sim_enter(p);
+    leave_if_dead(p);
 }
 
 static void *monitor_main(void *arg) {

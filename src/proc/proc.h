@@ -452,6 +452,10 @@ static inline void cop__enter(cop_ctx *p) {
     if (__builtin_expect((uintptr_t)__builtin_frame_address(0) < p->stack_limit, 0))
         cop__stack_exhausted(p);
 }
+/* The same in two steps, for who has something in hand that would be lost if the process died on its way
+   in: first without that, then, when it is in safety, with it. */
+void cop__enter_holding(cop_ctx *p);
+void cop__enter_held(cop_ctx *p);
 static inline void cop__leave(cop_ctx *p) {
     atomic_signal_fence(memory_order_seq_cst);
     cop__set_in_runtime(p->worker, 0);
