@@ -96,7 +96,7 @@ TEST(TA_135_a_brutal_kill_when_the_supervisor_stops) {
             cop_task_supervisor_async_nolink(ctx, sup.pid, deaf, self, &brutal);
         else
             cop_task_supervisor_start_child(ctx, sup.pid, deaf, self, &brutal);
-        cop_match_tuple(ASSERT_RECEIVE(ctx, "{:ready, _}"), cop_a(ready), &pid);
+        EXPECT(cop_match_tuple(ASSERT_RECEIVE(ctx, "{:ready, _}"), cop_a(ready), &pid));
         cop_ref down = cop_process_monitor(ctx, pid);
         cop_process_exit(ctx, sup.pid, cop_a(shutdown));
         cop_term message;
