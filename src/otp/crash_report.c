@@ -5,7 +5,7 @@
  * The report has two parts: the process itself, and its neighbours, which are the processes that will
  * die with it: those that are linked to it and do not trap exits, what is linked to those, and so
  * on, up to 15. One that is in a long step answers only when the node's monitor sees it, after a slice
- * or two (10 ms); so nobody is asked any more when 100 ms are over.
+ * or two (10 ms); so nobody is asked any more when a second is over.
  *
  * Threads: the processes' own.
  */
@@ -15,7 +15,7 @@
 
 #include "sys.h"
 
-enum { NEIGHBOURS = 15, NEIGHBOURS_MS = 100 };
+enum { NEIGHBOURS = 15, NEIGHBOURS_MS = 1000 };
 
 cop_term sys_initial_call_shown(cop_ctx *ctx, cop_term call) {
     int64_t arity;

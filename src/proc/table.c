@@ -107,9 +107,9 @@ cop_ctx *cop__proc_new(cop_ctx *parent, struct cop__worker *w, enum cop__proc_ki
         p->leader = parent->leader;
     }
     slot->proc = p;
-    slot->name = 0;
-    slot->backlog = 0;
-    slot->meter = 0;
+    __atomic_store_n(&slot->name, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->backlog, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->meter, 0, __ATOMIC_RELAXED);
     __atomic_fetch_add(&cop__node.live, 1, __ATOMIC_RELAXED);
     if (kind == KIND_PORT)
         __atomic_fetch_add(&cop__node.ports, 1, __ATOMIC_RELAXED);
