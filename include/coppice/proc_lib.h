@@ -161,7 +161,7 @@ cop_term cop_proc_lib_get_label(cop_ctx *ctx, cop_pid process);
  * Event:    {:report, %{label: {:proc_lib, :crash}, report: [own, neighbours]}}, keyword lists as OTP
  *           has them; neighbours are up to 15 processes that do not trap exits, over links
  * Metadata: domain [:otp, :sasl], error_logger, logger_formatter
- * Context:  waits for the neighbours' answers; after 100 ms no other one is asked
+ * Context:  waits for the neighbours' answers; after a second no other one is asked
  */
 void cop_proc_lib_crash_report(cop_ctx *ctx, const cop_caught *caught);
 /* normal, shutdown and {shutdown, _}: reasons that nobody logs. */
