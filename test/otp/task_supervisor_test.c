@@ -29,6 +29,9 @@ TEST(TA_130_a_supervisor_starts_without_children) {
     EXPECT(cop_is_pid(cop_process_whereis(ctx, cop_a(my_tasks))));
     cop_task task = cop_task_supervisor_async(ctx, cop_a(my_tasks), give, COP_INT(1), NULL);
     EXPECT_TERM(ctx, cop_task_await(ctx, task, 0), "1");
+    /* The task is linked to us: stopped between its reply and its end it would take us along. */
+    cop_process_monitor(ctx, task.pid);
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, _}");
     cop_supervisor_stop(ctx, tree.pid, cop_a(normal), 0);
 }
 
