@@ -31,10 +31,16 @@
 enum { BATCH = 2000, DRIVERS = 2, STEPS = 10, NAMES = 16 };
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || COP__HAS_TSAN
-static const bool is_sanitized = true;
-#else
-static const bool is_sanitized = false;
+#define SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED true
 #endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
+static const bool is_sanitized = SANITIZED;
 
 /* Counted by all processes; atomic. */
 static int64_t made, destroyed, owned, released, started, mistakes;
