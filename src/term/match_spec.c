@@ -401,7 +401,8 @@ static bool compile(struct compiler *c, cop_term spec) {
     while (cop_get_cons(spec, &t, &spec))
         if (!compile_clause(c, t, &s->clauses[s->clause_count++]))
             return false;
-    for (uint32_t i = 0; i < s->code_count; i++)
+    /* Without a label there is no jump. */
+    for (uint32_t i = 0; i < s->code_count && c->labels != NULL; i++)
         if (s->code[i].op == SPEC_ANDALSO || s->code[i].op == SPEC_ORELSE)
             s->code[i].n = c->labels[s->code[i].n];
     return true;
