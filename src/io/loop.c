@@ -81,6 +81,7 @@ static void *loop_main(void *arg) {
     pthread_sigmask(SIG_BLOCK, &broken_pipe, NULL);
     while (!__atomic_load_n(&io.stop, __ATOMIC_ACQUIRE))
         uv_run(&io.loop, UV_RUN_DEFAULT);
+    run_calls(); /* what was still to come: each owns what it is called with */
     cop__bound_free(io.bound);
     while (io.holds > 0)
         uv_run(&io.loop, UV_RUN_ONCE);
@@ -96,14 +97,7 @@ static void stop(void *arg) {
     __atomic_store_n(&io.stop, true, __ATOMIC_RELEASE);
     uv_async_send(&io.wake);
     pthread_join(io.thread, NULL);
-    pthread_mutex_lock(&io.mutex);
-    while (io.calls != NULL) {
-        struct call *next = io.calls->next;
-        cop__free(io.calls);
-        io.calls = next;
-    }
     __atomic_store_n(&io.running, false, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&io.mutex);
 }
 
 static void ensure_running(void) {
