@@ -105,8 +105,10 @@ void cop__sim_trace_start(uint64_t seed) {
     const char *path = getenv("COP_SIM_TRACE");
     trace.events = 0;
     trace.file = path != NULL && *path != '\0' ? fopen(path, "ae") : NULL;
-    if (trace.file != NULL)
+    if (trace.file != NULL) {
+        setvbuf(trace.file, NULL, _IOLBF, 0); /* a test that fails, or crashes, leaves all of it */
         fprintf(trace.file, "seed %llu\n", (unsigned long long)seed);
+    }
     __atomic_store_n(&trace.hash, mix(0, seed), __ATOMIC_RELAXED);
     __atomic_store_n(&trace.closed, false, __ATOMIC_RELEASE);
 }

@@ -223,6 +223,23 @@ TEST_HOST(simulate_shows_the_command_of_the_seed_that_failed) {
     EXPECT_OUTPUT(again);
 }
 
+TEST_HOST(the_trace_of_a_seed_that_failed_is_whole) {
+    char path[100], environment[200];
+    snprintf(path, sizeof path, "/tmp/kit-%llx", (unsigned long long)test_unique());
+    snprintf(environment, sizeof environment, "COPPICE_TEST_SEEDS=100 COP_SIM_TRACE=%s", path);
+    EXPECT_INT(run_sample(environment, "node_fails_under_some_seed"), 1);
+    FILE *file = fopen(path, "r");
+    EXPECT(file != NULL);
+    size_t size = fread(output, 1, sizeof output - 1, file);
+    output[size] = '\0';
+    fclose(file);
+    remove(path);
+    char *last = output; /* the seed that failed; the mailbox told which message came first */
+    for (char *next; (next = strstr(last + 1, "seed ")) != NULL;)
+        last = next;
+    EXPECT(strstr(last, " open ") != NULL && strstr(last, ":two") != NULL);
+}
+
 TEST_HOST(time_is_virtual_under_a_seed) {
     EXPECT_INT(run_sample("COPPICE_TEST_SEED=7", "node_waits_for_days"), 0);
 }
