@@ -5,8 +5,10 @@
 /* The whole public API. Tests include coppice/test.h too. */
 #include <coppice/agent.h>
 #include <coppice/child_spec.h>
+#include <coppice/dispatcher.h>
 #include <coppice/dynamic_supervisor.h>
 #include <coppice/enum.h>
+#include <coppice/events.h>
 #include <coppice/file.h>
 #include <coppice/gen.h>
 #include <coppice/gen_server.h>
