@@ -77,6 +77,9 @@ typedef struct cop_dispatcher {
  * Context: never waits; does not connect to a node that is down
  */
 void cop_dispatcher_send(cop_ctx *ctx, cop_from to, cop_events events);
+/* Calls info, or does what NULL stands for. */
+void cop_dispatcher_info(cop_ctx *ctx, const cop_dispatcher *dispatcher, void *state,
+                         cop_term message);
 
 /* ---- the dispatchers there are -------------------------------------------------------------------- */
 

@@ -45,8 +45,7 @@ cop_term cop_events_to_list(cop_ctx *ctx, cop_events events);
 /*
  * A FIFO of events that lives in a state from one callback to the next. All its words are terms: it
  * stands among the first `state_terms` words, counts COP_QUEUE_TERMS there, and is empty when zeroed.
- * Events lie in it in the arrays in which they came, so that taking them out again gives views and copies
- * nothing.
+ * Events lie in it in arrays as they came, so that taking them out again usually copies nothing.
  *
  * Elixir:  :queue
  */
@@ -61,12 +60,8 @@ enum { COP_QUEUE_TERMS = 4 };
 size_t cop_queue_count(const cop_queue *queue);
 /* Behind all others. O(events). */
 void cop_queue_push(cop_ctx *ctx, cop_queue *queue, cop_events events);
-/*
- * Takes the oldest events out: at most n, and as many as lie together, so a caller who wants n calls it
- * again until it has them or the view is empty.
- *
- * Context: O(1) on the average
- */
+/* Takes the n oldest events out, or all if there are not so many. A view into the queue's own arrays, if
+   one of them has them all; else they are gathered. */
 cop_events cop_queue_take(cop_ctx *ctx, cop_queue *queue, size_t n);
 /* All of it as one list. */
 cop_term cop_queue_to_list(cop_ctx *ctx, const cop_queue *queue);
