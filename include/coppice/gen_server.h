@@ -56,6 +56,9 @@ typedef struct cop_init {
  *                   When it raises, :redacted is shown
  *   report_max_words  a state, message, reason or log that has more words is shown in a report as the
  *                   beginning of its text; 0 = 65536
+ *   status_data     the rows of the last {:data, list} of get_status; `shown` is the state as
+ *                   format_status and redact show it. NULL: [{'State', shown}]
+ * A server that keeps terms outside of its state may set range 1 of cop_process_keep.
  */
 typedef struct cop_gen_server {
     const char *name;
@@ -73,6 +76,7 @@ typedef struct cop_gen_server {
     cop_term (*format_status)(cop_ctx *ctx, cop_term status);
     cop_term (*redact)(cop_ctx *ctx, cop_atom what, cop_term term);
     size_t report_max_words;
+    cop_term (*status_data)(cop_ctx *ctx, const void *state, cop_term shown);
 } cop_gen_server;
 
 /* ---- what init returns ------------------------------------------------------------------- */

@@ -3,9 +3,10 @@
  * gen_server: the server's side.
  *
  * A server is a callback process. Its state block begins with struct server and goes on with the
- * user's state; the words of both that are terms are kept alive by the run-time (ranges 0 and 1):
+ * user's state; the words of both that are terms lie together and are kept alive by the run-time
+ * (range 0; range 1 is left to the server's module):
  *
- *     | struct server: terms, then plain fields | user's state: .state_terms terms, then plain |
+ *     | struct server: plain fields, then terms | user's state: .state_terms terms, then plain |
  *
  * Start: proc_lib runs `enter` in the new process: name, init, acknowledge, then cop_become. From then
  * on on_message is called with each message, which is told apart as Erlang does it: system, the

@@ -7,12 +7,9 @@
 
 enum step { STEP_INIT, STEP_CALL, STEP_CAST, STEP_INFO, STEP_CONTINUE };
 
-/* What a server's files share. The user's state follows the struct in the same block. */
+/* What a server's files share. The user's state follows the struct in the same block, so that the terms of
+   both lie together. */
 struct server {
-    /* terms */
-    cop_sys sys;           /* parent, registered name or pid, debug options, phase */
-    cop_term last_message; /* for reports, while a callback runs */
-    cop_term client;       /* {pid, tag} of the call that is served, or COP_NONE */
     /* plain */
     const cop_gen_server *module;
     int64_t timeout_ms;         /* of the last return; -1: none */
@@ -20,6 +17,10 @@ struct server {
     uint8_t step;               /* enum step: which callback runs */
     bool hibernate, idle_is_hibernate;
     bool ends; /* terminate has had its turn: the exit that follows is the end */
+    /* terms */
+    cop_sys sys;           /* parent, registered name or pid, debug options, phase */
+    cop_term last_message; /* for reports, while a callback runs */
+    cop_term client;       /* {pid, tag} of the call that is served, or COP_NONE */
 };
 enum { SERVER_TERMS = COP_SYS_TERMS + 2 };
 

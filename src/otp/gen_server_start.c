@@ -145,8 +145,7 @@ static struct server *new_server(cop_ctx *ctx, const cop_gen_server *module, cop
     s->sys.name = cop_match(name, cop_a(nil)) ? cop_self(ctx).t : name;
     via_is(name, &s->sys.name);
     s->timeout_ms = -1;
-    cop_process_keep(ctx, 0, &s->sys.parent, SERVER_TERMS);
-    cop_process_keep(ctx, 1, user_state(s), module->state_terms);
+    cop_process_keep(ctx, 0, &s->sys.parent, SERVER_TERMS + module->state_terms);
     return s;
 }
 

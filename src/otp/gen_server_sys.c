@@ -209,10 +209,12 @@ static cop_term sys_status(cop_ctx *ctx, void *state) {
         cop_list(ctx, cop_tuple(ctx, cop_charlist(ctx, "Status"), phase),
                  cop_tuple(ctx, cop_charlist(ctx, "Parent"), s->sys.parent),
                  cop_tuple(ctx, cop_charlist(ctx, "Logged events"), of_map(status, cop_a(log))));
-    cop_term shown = cop_tuple(ctx, cop_charlist(ctx, "State"), of_map(status, cop_a(state)));
+    cop_term shown = of_map(status, cop_a(state));
+    cop_term rows = s->module->status_data != NULL
+                        ? s->module->status_data(ctx, user_state(s), shown)
+                        : cop_list(ctx, cop_tuple(ctx, cop_charlist(ctx, "State"), shown));
     return cop_list(ctx, cop_tuple(ctx, cop_a(header), header(ctx, s->sys.name)),
-                    cop_tuple(ctx, cop_a(data), data),
-                    cop_tuple(ctx, cop_a(data), cop_list(ctx, shown)));
+                    cop_tuple(ctx, cop_a(data), data), cop_tuple(ctx, cop_a(data), rows));
 }
 
 static cop_term sys_get_state(cop_ctx *ctx, void *state) { return gen_server_state(ctx, state); }
