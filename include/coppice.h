@@ -12,6 +12,7 @@
 #include <coppice/file.h>
 #include <coppice/gen.h>
 #include <coppice/gen_server.h>
+#include <coppice/gen_stage.h>
 #include <coppice/gen_tcp.h>
 #include <coppice/gen_udp.h>
 #include <coppice/global.h>

@@ -609,7 +609,7 @@ static bool put_process_error(cop_ctx *ctx, struct log_text *l, cop_term format,
     return true;
 }
 
-/* ~p and ~n are all that the run-time's own formats have. */
+/* ~p, ~tp, ~ts and ~n are all that our own formats have. */
 static void put_format(cop_ctx *ctx, struct log_text *l, cop_term format, cop_term args) {
     cop_term c, value;
     int64_t code;
@@ -621,8 +621,12 @@ static void put_format(cop_ctx *ctx, struct log_text *l, cop_term format, cop_te
         if (code == '~' && cop_is_cons(format)) {
             cop_term directive = cop_head(format);
             format = cop_tail(format);
+            if (cop_match(directive, (int)'t'))
+                cop_get_cons(format, &directive, &format);
             if (cop_match(directive, (int)'n'))
                 log_put(ctx, l, "\n");
+            else if (cop_match(directive, (int)'s') && cop_get_cons(args, &value, &args))
+                put_text(ctx, l, value);
             else if (cop_get_cons(args, &value, &args))
                 put_term(ctx, l, value);
             continue;
