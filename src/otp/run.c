@@ -12,7 +12,8 @@
 
 static cop_pid main_pid;
 static cop_entry main_entry;
-/* Held until signals are taken: a main process may tell the world that it runs, and be sent one. */
+/* Held until main_pid is known and signals are taken: a main process may tell the world that it runs, and be sent
+   one. */
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 
 static void run_main(cop_ctx *ctx, cop_term arg) {
@@ -23,6 +24,8 @@ static void run_main(cop_ctx *ctx, cop_term arg) {
 
 static void watch(cop_ctx *ctx, cop_term arg) {
     cop_term down;
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
     cop_ref ref = cop_process_monitor(ctx, main_pid);
     cop_receive_ref(ctx, COP_INFINITY, ref, &down);
     if (cop_os_is_stopping())
@@ -42,10 +45,10 @@ int cop_run(const cop_node_opts *opts, cop_entry entry) {
         cop_logger_start(NULL);
     main_entry = entry;
     pthread_mutex_lock(&gate);
+    cop_node_spawn(watch); /* first, so that the main process finds as many others now as later */
     main_pid = cop_node_spawn(run_main);
     cop_os_stop_on_signals(main_pid);
     pthread_mutex_unlock(&gate);
-    cop_node_spawn(watch);
     int status = cop_node_wait();
     cop_node_stop();
     return status;
