@@ -30,18 +30,6 @@
 
 enum { BATCH = 2000, DRIVERS = 2, STEPS = 10, NAMES = 16 };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || COP__HAS_TSAN
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
-static const bool is_sanitized = SANITIZED;
-
 /* Counted by all processes; atomic. */
 static int64_t made, destroyed, owned, released, started, mistakes;
 
@@ -73,7 +61,7 @@ static void exit_with_a_term(cop_ctx *ctx, cop_term arg) {
 static void raise(cop_ctx *ctx, cop_term arg) { cop_error(ctx, cop_a(badarith)); }
 
 static void write_to_null(cop_ctx *ctx, cop_term arg) {
-#if defined(__SANITIZE_THREAD__) || COP__HAS_TSAN
+#if COP__HAS_TSAN
     cop_exit(ctx, cop_a(no_fault)); /* it does not follow a jump out of a signal handler */
 #else
     int *volatile nothing = NULL;
@@ -409,7 +397,7 @@ static void soak(cop_ctx *ctx, cop_term arg) {
            earlier, later, change);
     if (made != destroyed || owned != released)
         mistake("resources or owned things are left, or were released twice");
-    if (wanted >= 10000000 && !is_sanitized && (change > 1 || change < -1))
+    if (wanted >= 10000000 && !COP_SANITIZED && (change > 1 || change < -1))
         mistake("the memory is not what it was after the warm-up");
     cop_node_shutdown(ctx, mistakes == 0 ? 0 : 1);
 }

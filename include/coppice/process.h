@@ -5,11 +5,22 @@
 #include <coppice/match.h>
 #include <coppice/term.h>
 
-#if defined(__has_feature)
+#if defined(__SANITIZE_THREAD__)
+#define COP__HAS_TSAN 1
+#elif defined(__has_feature)
 #define COP__HAS_TSAN __has_feature(thread_sanitizer)
 #else
 #define COP__HAS_TSAN 0
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#define COP__HAS_ASAN 1
+#elif defined(__has_feature)
+#define COP__HAS_ASAN __has_feature(address_sanitizer)
+#else
+#define COP__HAS_ASAN 0
+#endif
+/* 1 in a build under AddressSanitizer or ThreadSanitizer, whose allocators make any count of memory theirs. */
+#define COP_SANITIZED (COP__HAS_ASAN || COP__HAS_TSAN)
 
 /* Times are in milliseconds; 0 in an option struct means its default, so: */
 #define COP_INFINITY INT64_C(0x7fffffffffffffff) /* never */
@@ -287,7 +298,7 @@ struct cop__try {
     cop_caught caught;
     void *owner;
 };
-#if defined(__SANITIZE_THREAD__) || COP__HAS_TSAN
+#if COP__HAS_TSAN
 #include <setjmp.h>
 /* ThreadSanitizer must see the jump, to keep its own record of the calls. */
 #define cop__try_save(regs) _setjmp(*(jmp_buf *)(void *)(regs))

@@ -7,17 +7,6 @@
 
 #include "help.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || COP__HAS_TSAN
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
-
 static int64_t scaled(int64_t n) {
     const char *text = getenv("COPPICE_TEST_SCALE");
     int64_t scale = text != NULL ? strtoll(text, NULL, 10) : 1;
@@ -213,7 +202,7 @@ static int64_t resident(void) {
 
 /* The independent count: the kernel's. The allocator rounds up by at most a quarter. */
 TEST(the_sum_of_all_memory_is_what_the_kernel_gave, .real_time = true) {
-    if (SANITIZED)
+    if (COP_SANITIZED)
         test_skip("sanitizers have an allocator of their own");
     enum { COUNT = 2000 };
     cop_pid *all = cop_alloc(ctx, COUNT * sizeof all[0]);

@@ -9,23 +9,12 @@
 
 enum { SLEEPERS = 600 };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WATCHED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define WATCHED true
-#endif
-#endif
-#ifndef WATCHED
-#define WATCHED false
-#endif
-
 static bool can_seal(void) {
     enum { MADV_GUARD_INSTALL_ = 102 };
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     bool can = madvise(page, 4096, MADV_GUARD_INSTALL_) == 0;
     munmap(page, 4096);
-    return can && !WATCHED;
+    return can && !COP_SANITIZED;
 }
 
 /* Sleeps in the midst of frames with values of its own, `depth` calls deep. */
