@@ -355,6 +355,26 @@ static void handle_down(cop_ctx *p, struct cop__env *env) {
     cop__queue_append(p, env);
 }
 
+static void handle_monitor(cop_ctx *p, struct cop__env *env) {
+    cop_term name = cop_tail(env->term);
+    struct cop__rel *rel = cop__rel_add(&p->rels, cop_head(env->term).w, REL_WATCHER);
+    rel->other = env->from.w;
+    rel->name = cop_is_nil(name) ? 0 : name.w;
+}
+
+static void forget_watcher(cop_ctx *p, cop_term ref) {
+    struct cop__rel *rel = cop__rel_find(&p->rels, ref.w);
+    if (rel != NULL && rel->kind == REL_WATCHER)
+        cop__rel_remove(&p->rels, rel);
+}
+
+/* A process that this one held suspended is gone. */
+static void forget_suspended(cop_ctx *p, cop_term gone) {
+    struct cop__rel *rel = cop__rel_find(&p->rels, gone.w ^ COP__KEY_SUSPENDING);
+    if (rel != NULL)
+        cop__rel_remove(&p->rels, rel);
+}
+
 static __attribute__((noinline)) void handle(cop_ctx *p, struct cop__env *env) {
     if (env->kind != SIG_ALIAS && env->to.w != p->pid.w) {
         cop__dead_letter(cop__worker_self(), env);
@@ -382,19 +402,12 @@ static __attribute__((noinline)) void handle(cop_ctx *p, struct cop__env *env) {
     case SIG_UNLINK:
         handle_unlink(p, env);
         return;
-    case SIG_MONITOR: {
-        cop_term name = cop_tail(env->term);
-        struct cop__rel *rel = cop__rel_add(&p->rels, cop_head(env->term).w, REL_WATCHER);
-        rel->other = env->from.w;
-        rel->name = cop_is_nil(name) ? 0 : name.w;
+    case SIG_MONITOR:
+        handle_monitor(p, env);
         break;
-    }
-    case SIG_DEMONITOR: {
-        struct cop__rel *rel = cop__rel_find(&p->rels, env->term.w);
-        if (rel != NULL && rel->kind == REL_WATCHER)
-            cop__rel_remove(&p->rels, rel);
+    case SIG_DEMONITOR:
+        forget_watcher(p, env->term);
         break;
-    }
     case SIG_DOWN:
         handle_down(p, env);
         return;
@@ -411,12 +424,9 @@ static __attribute__((noinline)) void handle(cop_ctx *p, struct cop__env *env) {
     case SIG_RESUME:
         cop__handle_resume(p, env);
         break;
-    case SIG_RELEASED: {
-        struct cop__rel *rel = cop__rel_find(&p->rels, env->from.w ^ COP__KEY_SUSPENDING);
-        if (rel != NULL)
-            cop__rel_remove(&p->rels, rel);
+    case SIG_RELEASED:
+        forget_suspended(p, env->from);
         break;
-    }
     case SIG_LIMIT:
         cop__handle_limit(p, env);
         break;
