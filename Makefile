@@ -2,6 +2,8 @@
 BUILD ?= build/release
 PREFIX ?= /usr/local
 CC ?= cc
+# More options for `meson setup`; CI says -Dwerror=true.
+MESON_OPTIONS ?=
 
 .PHONY: all demo test bench soak million check conformance install clean setup
 
@@ -12,7 +14,7 @@ setup:
 	@scripts/setup
 
 $(BUILD)/build.ninja:
-	meson setup $(BUILD) --prefix=$(PREFIX) -Db_lto=true
+	meson setup $(BUILD) --prefix=$(PREFIX) -Db_lto=true $(MESON_OPTIONS)
 
 # Builds the key-value service and shows what it survives.
 demo: all
