@@ -28,6 +28,8 @@
 -define(MEMORY_PROCESSES, 1000000).
 -define(PROBES, 1000).
 -define(SUPERVISOR_CHILDREN, 100000).
+-define(STAGE_EVENTS, 2000000).
+-define(STAGE_DEMAND, 1000).
 
 main([Workload]) ->
     logger:set_primary_config(level, none),
@@ -96,6 +98,16 @@ run("teardown.hub") ->
 run("teardown.hub.1M") ->
     hub(10000),
     out("teardown.hub.1M", hub(1000000) / 1000000, "ns/process");
+run("genstage.pipeline") ->
+    stage("genstage.pipeline", pipeline, ?STAGE_EVENTS, ?STAGE_DEMAND);
+run("genstage.demand1") ->
+    stage("genstage.demand1", pipeline, ?STAGE_EVENTS div 10, 1);
+run("genstage.broadcast") ->
+    stage("genstage.broadcast", broadcast, ?STAGE_EVENTS, ?STAGE_DEMAND);
+run("genstage.partition") ->
+    stage("genstage.partition", partition, ?STAGE_EVENTS, ?STAGE_DEMAND);
+run("genstage.consumer_supervisor") ->
+    stage("genstage.consumer_supervisor", consumer_supervisor, ?STAGE_EVENTS div 10, ?STAGE_DEMAND);
 run("supervisor.start") ->
     bench_peer_supervisor:start(?SUPERVISOR_CHILDREN div 10),
     T = bench_peer_supervisor:start(?SUPERVISOR_CHILDREN),
@@ -361,6 +373,10 @@ timed(F) ->
     T0 = erlang:monotonic_time(nanosecond),
     F(),
     erlang:monotonic_time(nanosecond) - T0.
+
+stage(Name, Run, Count, MaxDemand) ->
+    bench_peer_stage:Run(Count div 10, MaxDemand),
+    out(Name, rate(Count, bench_peer_stage:Run(Count, MaxDemand)), "events/s").
 
 rate(N, Ns) -> N * 1.0e9 / Ns.
 
