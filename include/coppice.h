@@ -18,6 +18,7 @@
 #include <coppice/global.h>
 #include <coppice/inet.h>
 #include <coppice/io.h>
+#include <coppice/log.h>
 #include <coppice/logger.h>
 #include <coppice/match.h>
 #include <coppice/match_spec.h>

@@ -29,6 +29,9 @@
  *                   COP_SIM=seed)
  *   sim_faults      its fault points, see coppice/sim.h (environment: COP_SIM_FAULTS)
  *   no_logger       do not start the logger (see coppice/logger.h)
+ *   log_level       the logger's primary level by its name, "none" to "debug"; NULL = "debug" (environment:
+ *                   COP_LOG_LEVEL)
+ *   logger          options of the logger that cop_run starts; NULL = its defaults
  */
 typedef struct cop_node_opts {
     int schedulers;
@@ -43,6 +46,8 @@ typedef struct cop_node_opts {
     uint64_t sim_seed;
     const char *sim_faults;
     bool no_logger;
+    const char *log_level;
+    const struct cop_logger_opts *logger;
 } cop_node_opts;
 
 /*
@@ -51,6 +56,7 @@ typedef struct cop_node_opts {
  *   +fault abort    fault_aborts               +fault isolate    fault_isolates
  *   +sim seed       simulation, that seed      +slice ms         slice_ms
  *   +stack bytes    stack_size                 +stall ms         stall_report_ms
+ *   +log level      log_level
  * Everything else stays, in order, and from "--" on everything does. What opts holds already is kept where
  * no flag says otherwise.
  *
@@ -66,6 +72,9 @@ int cop_node_start(const cop_node_opts *opts);
  * Not from inside a process: there, cop_node_shutdown.
  */
 int cop_node_stop(void);
+/* function() is called by cop_node_stop, by its thread, before the processes are killed; once. It may attach
+   itself, to talk to some of them, and should not wait long. At most 8 functions. */
+void cop_node_at_stop(void (*function)(void));
 /* From inside a process: asks cop_run / cop_node_wait to return `status`, and the node to stop. The first
    call counts. */
 void cop_node_shutdown(cop_ctx *ctx, int status);

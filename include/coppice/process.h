@@ -2,6 +2,7 @@
 #ifndef COPPICE_PROCESS_H
 #define COPPICE_PROCESS_H
 
+#include <coppice/log.h>
 #include <coppice/match.h>
 #include <coppice/term.h>
 
@@ -607,25 +608,5 @@ void cop_bump_reductions(cop_ctx *ctx, int64_t n);
  *          end a system call that it waits in with EINTR
  */
 cop_pid cop_system_monitor(cop_ctx *ctx, cop_pid process, int64_t long_schedule_ms);
-
-/* ---- logging --------------------------------------------------------------------------------------------------------- */
-
-typedef enum cop_level {
-    COP_LEVEL_EMERGENCY,
-    COP_LEVEL_ALERT,
-    COP_LEVEL_CRITICAL,
-    COP_LEVEL_ERROR,
-    COP_LEVEL_WARNING,
-    COP_LEVEL_NOTICE,
-    COP_LEVEL_INFO,
-    COP_LEVEL_DEBUG,
-} cop_level;
-/*
- * A log event: goes to the process registered as :logger, as the message
- * {:log, level, event, metadata}; dropped when there is none. See coppice/logger.h.
- * Event:    {:string, iodata}, {:report, map} or {:format, charlist, [term]}
- * Metadata: a map; pid, gl and time (us) are added when they are not there
- */
-void cop_log(cop_ctx *ctx, cop_level level, cop_term event, cop_term metadata);
 
 #endif

@@ -54,6 +54,10 @@ static bool read_flag(const char *flag, const char *value, cop_node_opts *o, boo
         *ok = read_fault(value, o);
     } else if (strcmp(flag, "+sim") == 0) {
         *ok = read_sim(value, o);
+    } else if (strcmp(flag, "+log") == 0) {
+        cop_level level;
+        *ok = cop_level_from_name(value, &level);
+        o->log_level = value;
     } else {
         return false;
     }

@@ -148,14 +148,15 @@ _Noreturn void cop__host_exit(cop_ctx *p) {
 
 /* Also for errors: a log event as Erlang's emulator makes one for a process that is not of proc_lib. */
 void cop__report_error(cop_ctx *p, cop_term reason) {
-    if (cop_is_none(cop__name_lookup(cop_a(logger).t)))
+    cop_term logger;
+    if (!cop__log_is_heard(&logger))
         return;
     cop_term meta = cop_map(p, cop_a(error_logger),
                             cop_map(p, cop_a(tag), cop_a(error), cop_a(emulator), cop_bool(true)));
     cop_term event =
         cop_tuple(p, cop_a(format), cop_charlist(p, "Error in process ~p with exit value:~n~p~n"),
                   cop_list(p, p->pid, reason));
-    cop_log(p, COP_LEVEL_ERROR, event, meta);
+    cop__log_from_end(p, logger, event, meta);
     cop__enter(p);
 }
 

@@ -302,8 +302,8 @@ size_t cop__total_words(const cop_ctx *p) {
 
 /* To the process registered as :logger; built aside, because there is no room here. */
 static void log_limit(cop_ctx *p, size_t words, bool kill) {
-    cop_term logger = cop__name_lookup(cop_a(logger).t);
-    if (cop_is_none(logger))
+    cop_term logger;
+    if (!cop__log_is_heard(&logger))
         return;
     struct cop__scratch scratch;
     cop_ctx *c = cop__scratch_open(&scratch);
@@ -324,9 +324,7 @@ static void log_limit(cop_ctx *p, size_t words, bool kill) {
         / 1000;
     cop_term meta = cop_map(c, cop_a(error_logger), origin, cop_a(pid), p->pid, cop_a(gl),
                             cop__leader_of(p), cop_a(time), now);
-    cop_term event =
-        cop_tuple(c, cop_a(log), cop_a(error), cop_tuple(c, cop_a(format), text, args), meta);
-    cop__deliver(cop__worker_self(), cop__env_new(SIG_MESSAGE, logger, p->pid, event));
+    cop__log_aside(p, c, logger, cop_tuple(c, cop_a(format), text, args), meta);
     cop__scratch_close(&scratch);
 }
 

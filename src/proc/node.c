@@ -2,7 +2,7 @@
 /*
  * The node: start, stop, and threads of the host program that become processes.
  *
- * Stopping: all processes are sent a kill, and the caller waits until they are gone; then the
+ * Stopping: what asked for it is told (cop_node_at_stop); all processes are sent a kill, and the caller waits until they are gone; then the
  * registered services (ports) stop, then the workers end, then memory is given back. A step that
  * never returns (an endless loop) is dead to all others by then, but its thread, its stack and the
  * table stay behind: there is no safe way to take them.
@@ -19,6 +19,8 @@ static struct {
         void *arg;
     } hooks[16];
     int hook_count;
+    void (*before_stop[8])(void);
+    int before_count;
     struct cop__lock lock;
     uint32_t down; /* futex: 1 once somebody asked for the end */
     int down_status;
@@ -33,6 +35,22 @@ void cop__node_at_stop(void (*stop)(void *arg), void *arg) {
     host.hooks[host.hook_count].stop = stop;
     host.hooks[host.hook_count++].arg = arg;
     cop__unlock(&host.lock);
+}
+
+void cop_node_at_stop(void (*function)(void)) {
+    cop__lock(&host.lock);
+    bool there = false;
+    for (int i = 0; i < host.before_count; i++)
+        there = there || host.before_stop[i] == function;
+    COP_ASSERT(there || host.before_count < 8);
+    if (!there)
+        host.before_stop[host.before_count++] = function;
+    cop__unlock(&host.lock);
+}
+
+static void run_before_stop(void) {
+    while (host.before_count > 0)
+        host.before_stop[--host.before_count]();
 }
 
 bool cop__node_is_simulated(void) { return cop__node.sim; }
@@ -83,7 +101,10 @@ int cop_node_start(const cop_node_opts *opts) {
     memset(&cop__node, 0, sizeof cop__node);
     host.down = 0;
     int schedulers;
-    int rc = cop__sim_start(opts->sim, opts->sim_seed, opts->sim_faults);
+    int rc = cop__log_init(opts);
+    if (rc < 0)
+        return rc;
+    rc = cop__sim_start(opts->sim, opts->sim_seed, opts->sim_faults);
     if (rc < 0)
         return rc;
     read_opts(opts, &schedulers);
@@ -130,11 +151,12 @@ static bool processes_left(void) {
 int cop_node_stop(void) {
     if (!cop__node.running)
         return -ESRCH;
-    __atomic_store_n(&cop__node.stopping, true, __ATOMIC_SEQ_CST);
     if (cop__node.sim) {
         cop__sim_trace_close();
         cop__sim_open();
     }
+    run_before_stop();
+    __atomic_store_n(&cop__node.stopping, true, __ATOMIC_SEQ_CST);
     while (processes_left()) {
         uint32_t tick = __atomic_load_n(&cop__node.tick, __ATOMIC_ACQUIRE);
         kill_all(); /* again for what was spawned meanwhile */

@@ -644,6 +644,15 @@ bool cop__wants_raised(const cop_ctx *p);
 cop_term cop__call_raised(cop_ctx *p, bool is_fault);
 cop_term cop__stacktrace(cop_ctx *p, const uintptr_t *pcs, size_t count);
 void cop__report_error(cop_ctx *p, cop_term reason);
+/* ---- log.c ---- -EINVAL for a bad level. */
+int cop__log_init(const cop_node_opts *opts);
+/* Is an error told to anybody? *logger: the process registered as :logger, or COP_NONE. */
+bool cop__log_is_heard(cop_term *logger);
+/* An error that a process tells of itself at its end, by message; and one told of p from outside, whose
+   terms stand in `scratch`, with all its metadata. */
+void cop__log_from_end(cop_ctx *p, cop_term logger, cop_term event, cop_term metadata);
+void cop__log_aside(cop_ctx *p, cop_ctx *scratch, cop_term logger, cop_term event,
+                    cop_term metadata);
 /* Looks at max_heap_words: above it the process is told to end, and a log event says so. */
 void cop__heap_limit(cop_ctx *p);
 static inline void cop__check_heap(cop_ctx *p) {

@@ -428,21 +428,3 @@ uint64_t cop_random_u64(cop_ctx *ctx) {
     cop__leave(ctx);
     return drawn;
 }
-
-void cop_log(cop_ctx *ctx, cop_level level, cop_term event, cop_term metadata) {
-    static const char *const names[] = { "emergency", "alert",  "critical", "error",
-                                         "warning",   "notice", "info",     "debug" };
-    cop_term logger = cop_process_whereis(ctx, cop_a(logger));
-    if (cop_is_none(logger))
-        return;
-    cop_term meta = cop_is_map(metadata) ? metadata : cop_map(ctx);
-    cop_term unused;
-    if (!cop_map_get(meta, cop_a(pid).t, &unused))
-        meta = cop_map_put(ctx, meta, cop_a(pid).t, ctx->pid);
-    if (!cop_map_get(meta, cop_a(gl).t, &unused))
-        meta = cop_map_put(ctx, meta, cop_a(gl).t, cop__leader_of(ctx));
-    if (!cop_map_get(meta, cop_a(time).t, &unused))
-        meta = cop_map_put(ctx, meta, cop_a(time).t, cop_of(ctx, cop_system_time_ns(ctx) / 1000));
-    cop__send(ctx, logger,
-              cop_tuple(ctx, cop_a(log), cop_atom_new(names[(unsigned)level & 7]), event, meta));
-}

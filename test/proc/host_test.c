@@ -101,9 +101,10 @@ TEST_HOST(a_full_table_raises_system_limit) {
 /* ---- flags on the command line ----------------------------------------------------------------------- */
 
 TEST_HOST(the_nodes_flags_are_taken_out_of_the_arguments) {
-    char *argv[] = { "prog",   "--port", "80", "+S", "4",        "+fault", "abort", "+P",
-                     "100000", "+sim",   "7",  "in", "+unknown", "+slice", "20",    "+stack",
-                     "131072", "+stall", "50", "--", "+S",       "9",      NULL };
+    char *argv[] = { "prog", "--port", "80",     "+S",     "4",  "+fault",   "abort",
+                     "+P",   "100000", "+sim",   "7",      "in", "+unknown", "+slice",
+                     "20",   "+stack", "131072", "+stall", "50", "+log",     "info",
+                     "--",   "+S",     "9",      NULL };
     int argc = sizeof argv / sizeof *argv - 1;
     cop_node_opts opts = { .no_logger = true, .schedulers = 1 };
     EXPECT_INT(cop_node_opts_from_args(&argc, argv, &opts, NULL), 0);
@@ -117,6 +118,7 @@ TEST_HOST(the_nodes_flags_are_taken_out_of_the_arguments) {
     EXPECT_INT(opts.slice_ms, 20);
     EXPECT_INT(opts.stack_size, 131072);
     EXPECT_INT(opts.stall_report_ms, 50);
+    EXPECT_STR(opts.log_level, "info");
     EXPECT(opts.sim && opts.sim_seed == 7 && opts.fault_aborts && !opts.fault_isolates);
     EXPECT(opts.no_logger);
 }
@@ -128,6 +130,7 @@ TEST_HOST(bad_flags_change_nothing) {
         { "+fault", "maybe" }, { "+fault", NULL },
         { "+sim", "-1" },      { "+stack", "1" },
         { "+slice", "5ms" },   { "+stall", "" },
+        { "+log", "loud" },    { "+log", NULL },
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char *argv[] = { "prog", "+S", "2", wrong[i][0], wrong[i][1], NULL };
