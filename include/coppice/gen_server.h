@@ -50,10 +50,10 @@ typedef struct cop_init {
  *                   else is the error. NULL: :ok
  *   format_status   what get_status and the report of a crash show: given %{state: ..., log: ...}, in a
  *                   report message and reason too, returns that map changed
- *   redact          beyond Elixir: given one term at a time, and what it is (:state, :message or :reason),
- *                   returns what may be shown of it, in get_status, reports (the reason in proc_lib's
- *                   too), logged and traced events. What links and monitors get is the reason itself.
- *                   When it raises, :redacted is shown
+ *   redact          beyond Elixir: given one term at a time, and what it is (:state, :message or :reason;
+ *                   for proc_lib's crash report also :dictionary and :label), returns what may be shown of
+ *                   it, in get_status, reports, logged and traced events. What links and monitors get is
+ *                   the reason itself. When it raises, :redacted is shown
  *   report_max_words  a state, message, reason or log that has more words is shown in a report as the
  *                   beginning of its text; 0 = 65536
  *   status_data     the rows of the last {:data, list} of get_status; `shown` is the state as
@@ -74,7 +74,7 @@ typedef struct cop_gen_server {
     bool (*state_from_term)(cop_ctx *ctx, void *state, cop_term term);
     cop_term (*code_change)(cop_ctx *ctx, void *state, cop_term old_vsn, cop_term extra);
     cop_term (*format_status)(cop_ctx *ctx, cop_term status);
-    cop_term (*redact)(cop_ctx *ctx, cop_atom what, cop_term term);
+    cop_redact redact;
     size_t report_max_words;
     cop_term (*status_data)(cop_ctx *ctx, const void *state, cop_term shown);
 } cop_gen_server;

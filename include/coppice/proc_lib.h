@@ -152,6 +152,19 @@ cop_term cop_proc_lib_translate_initial_call(cop_ctx *ctx, cop_pid process);
 cop_term cop_proc_lib_get_label(cop_ctx *ctx, cop_pid process);
 #define cop_proc_lib_set_label(ctx, label) cop_process_set_label(ctx, label)
 
+/*
+ * A say in what is shown of a process: given one term at a time, and what it is, returns what may be shown
+ * of it. When it raises, :redacted is shown.
+ * What: :reason, :message, :dictionary (a list of pairs), :label; of a gen_server also :state
+ */
+typedef cop_term (*cop_redact)(cop_ctx *ctx, cop_atom what, cop_term term);
+/*
+ * The calling process's crash reports are redacted from here on; NULL: they are not. For a process without a
+ * behaviour; a gen_server has it in its table. With it, arguments in stack traces are shown as
+ * their number.
+ */
+void cop_proc_lib_set_redact(cop_ctx *ctx, cop_redact redact);
+
 /* ---- crash reports ---------------------------------------------------------------------------------------- */
 
 /*

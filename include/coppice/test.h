@@ -208,6 +208,14 @@ void test_stop_supervised(cop_ctx *ctx, cop_pid pid);
  */
 void test_capture_log(cop_ctx *ctx);
 /*
+ * Runs function(ctx, arg) and returns what the node logs meanwhile, as text: "\n[error] oops\n" for each event,
+ * in the order they come. The caller must have no other registered name. What is logged later, by
+ * processes that function has started and that still run, is not in it.
+ *
+ * Elixir: ExUnit.CaptureLog.capture_log/1
+ */
+cop_term test_log_of(cop_ctx *ctx, void (*function)(cop_ctx *ctx, cop_term arg), cop_term arg);
+/*
  * Runs function(ctx, arg) with a string device as the caller's group leader: what it, and processes it
  * starts, write to :stdio until it returns is caught, and what they read comes from `input`.
  *

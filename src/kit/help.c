@@ -6,6 +6,7 @@
 #include "kit.h"
 
 #include <coppice/io.h>
+#include <coppice/logger.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,6 +47,40 @@ void test_capture_log(cop_ctx *ctx) {
         cop_process_unregister(ctx, cop_a(logger));
     if (!cop_process_try_register(ctx, cop_self(ctx), cop_a(logger)))
         test_fail_at("test_capture_log", 0, "the process already has a name of its own");
+}
+
+static bool is_log(cop_term message, void *arg) {
+    cop_term level, event, metadata;
+    return cop_match_tuple(message, cop_a(log), &level, &event, &metadata) && cop_is_map(metadata);
+}
+
+static cop_term text_of(cop_ctx *ctx, cop_term message) {
+    static const cop_logger_formatter formatter = { .pattern = "\n[$level] $message\n" };
+    cop_log_event event = { COP_LEVEL_ERROR, cop_elem(message, 2), cop_elem(message, 3) };
+    cop_atom level;
+    if (cop_get_atom(cop_elem(message, 1), &level))
+        cop_level_from_name(cop_atom_name(level, NULL), &event.level);
+    return cop_logger_format(ctx, &event, &formatter);
+}
+
+static void be_logger(cop_ctx *ctx, cop_term before) {
+    cop_process_unregister(ctx, cop_a(logger));
+    if (!cop_is_none(before))
+        cop_process_try_register(ctx, before, cop_a(logger));
+}
+
+cop_term test_log_of(cop_ctx *ctx, void (*function)(cop_ctx *ctx, cop_term arg), cop_term arg) {
+    cop_term before = cop_process_whereis(ctx, cop_a(logger)), message, texts = COP_NIL;
+    test_capture_log(ctx);
+    COP_TRY(ctx) { function(ctx, arg); }
+    COP_CATCH(caught) {
+        be_logger(ctx, before);
+        cop_rethrow(ctx, caught);
+    }
+    be_logger(ctx, before);
+    while (cop_receive_match(ctx, 0, is_log, NULL, &message))
+        texts = cop_cons(ctx, text_of(ctx, message), texts);
+    return cop_iodata_to_binary(ctx, cop_list_reverse(ctx, texts));
 }
 
 cop_term test_await_down(cop_ctx *ctx, cop_pid pid) {

@@ -7,15 +7,22 @@
  * on, up to 15. One that is in a long step answers only when the node's monitor sees it, after a slice
  * or two (10 ms); so nobody is asked any more when a second is over.
  *
+ * What is shown of the process itself is bounded: each of reason, stack trace, messages, dictionary and label
+ * by a number of words, and a queue that is longer than MESSAGES is not even looked at. A process may have a
+ * say in what is shown (cop_proc_lib_set_redact; a gen_server's table has one of its own): it is given the
+ * reason, the dictionary, the label, and the messages one by one. Then arguments in the stack trace, which
+ * may hold any of these, are shown as their number.
+ *
  * Threads: the processes' own.
  */
 #include <coppice/proc_lib.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "log.h"
 #include "sys.h"
 
-enum { NEIGHBOURS = 15, NEIGHBOURS_MS = 1000 };
+enum { NEIGHBOURS = 15, NEIGHBOURS_MS = 1000, MESSAGES = 1000 };
 
 cop_term sys_initial_call_shown(cop_ctx *ctx, cop_term call) {
     int64_t arity;
@@ -126,48 +133,118 @@ static cop_term neighbours(cop_ctx *ctx) {
 
 /* ---- the process itself ---------------------------------------------------------------------------------- */
 
+static cop_term redact_key(void) { return cop_as("$redact").t; }
+
+void cop_proc_lib_set_redact(cop_ctx *ctx, cop_redact redact) {
+    if (redact == NULL)
+        cop_process_delete(ctx, redact_key());
+    else
+        cop_process_put(ctx, redact_key(), cop_of(ctx, (uint64_t)(uintptr_t)redact));
+}
+
+static cop_redact own_redact(cop_ctx *ctx) {
+    uint64_t word;
+    cop_term there = cop_process_get(ctx, redact_key());
+    return !cop_is_none(there) && cop_get_u64(there, &word) ? (cop_redact)(uintptr_t)word : NULL;
+}
+
+cop_term sys_shown(cop_ctx *ctx, cop_redact redact, cop_atom what, cop_term term) {
+    if (redact == NULL)
+        return term;
+    volatile cop_term shown = COP_NONE;
+    COP_TRY(ctx) { shown.w = redact(ctx, what, term).w; }
+    COP_CATCH(caught) { shown.w = cop_a(redacted).t.w; }
+    return cop_is_none((cop_term){ shown.w }) ? cop_a(redacted).t : (cop_term){ shown.w };
+}
+
 static cop_term user_dictionary(cop_ctx *ctx) {
     cop_term list = cop_process_dictionary(ctx), shown = COP_NIL, pair;
     while (cop_get_cons(list, &pair, &list)) {
         cop_term key = cop_elem(pair, 0);
         if (!cop_match(key, cop_as("$ancestors")) && !cop_match(key, cop_as("$initial_call"))
-            && !cop_match(key, cop_as("$process_label")))
+            && !cop_match(key, cop_as("$process_label")) && !cop_same(key, redact_key()))
             shown = cop_cons(ctx, pair, shown);
     }
     return cop_list_reverse(ctx, shown);
 }
 
-static cop_term item(cop_ctx *ctx, cop_atom key) {
-    return cop_tuple(ctx, key, cop_process_info(ctx, cop_self(ctx), key));
+static cop_term info(cop_ctx *ctx, cop_atom key) {
+    return cop_process_info(ctx, cop_self(ctx), key);
 }
 
-static cop_term own(cop_ctx *ctx, const cop_caught *caught) {
+static cop_term item(cop_ctx *ctx, cop_atom key) { return cop_tuple(ctx, key, info(ctx, key)); }
+
+static cop_term messages(cop_ctx *ctx, cop_redact redact) {
+    int64_t count = 0;
+    cop_term list, message, shown = COP_NIL;
+    cop_get_i64(info(ctx, cop_a(message_queue_len)), &count);
+    if (count > MESSAGES)
+        return cop_format(ctx, "%lld messages", (long long)count);
+    list = info(ctx, cop_a(messages));
+    if (redact == NULL)
+        return list;
+    while (cop_get_cons(list, &message, &list))
+        shown = cop_cons(ctx, sys_shown(ctx, redact, cop_a(message), message), shown);
+    return cop_list_reverse(ctx, shown);
+}
+
+/* Frames with the numbers of their arguments in the place of the arguments. */
+static cop_term without_arguments(cop_ctx *ctx, cop_term trace) {
+    cop_term frame, shown = COP_NIL;
+    for (; cop_get_cons(trace, &frame, &trace); shown = cop_cons(ctx, frame, shown)) {
+        int64_t arity = cop_tuple_size(frame) == 4 ? cop_list_length(cop_elem(frame, 2)) : -1;
+        if (arity >= 0)
+            frame =
+                cop_tuple(ctx, cop_elem(frame, 0), cop_elem(frame, 1), arity, cop_elem(frame, 3));
+    }
+    return cop_list_reverse(ctx, shown);
+}
+
+static cop_term bounded(cop_ctx *ctx, cop_term t) { return sys_bounded(ctx, t, SYS_REPORT_WORDS); }
+
+static cop_term error_info(cop_ctx *ctx, const cop_caught *caught, cop_redact redact) {
     cop_atom class = caught->class == COP_CLASS_EXIT    ? cop_a(exit)
                      : caught->class == COP_CLASS_ERROR ? cop_a(error)
                                                         : cop_a(throw);
+    cop_term trace =
+        redact == NULL ? caught->stacktrace : without_arguments(ctx, caught->stacktrace);
+    return cop_tuple(ctx, class,
+                     bounded(ctx, sys_shown(ctx, redact, cop_a(reason), caught->reason)),
+                     bounded(ctx, trace));
+}
+
+static cop_term label(cop_ctx *ctx, cop_redact redact) {
+    cop_term label = cop_proc_lib_get_label(ctx, cop_self(ctx));
+    return cop_match(label, cop_a(undefined)) ? label : sys_shown(ctx, redact, cop_a(label), label);
+}
+
+static cop_term own(cop_ctx *ctx, const cop_caught *caught, cop_redact redact) {
     cop_term ancestors = cop_process_get(ctx, cop_as("$ancestors").t);
     cop_term call = cop_process_get(ctx, cop_as("$initial_call").t);
+    cop_term dictionary = sys_shown(ctx, redact, cop_a(dictionary), user_dictionary(ctx));
     return cop_list(
         ctx,
         cop_tuple(ctx, cop_a(initial_call),
                   cop_is_none(call) ? cop_a(undefined).t : sys_initial_call_shown(ctx, call)),
         cop_tuple(ctx, cop_a(pid), cop_self(ctx)), item(ctx, cop_a(registered_name)),
-        cop_tuple(ctx, cop_a(process_label), cop_proc_lib_get_label(ctx, cop_self(ctx))),
-        cop_tuple(ctx, cop_a(error_info),
-                  cop_tuple(ctx, class, caught->reason, caught->stacktrace)),
+        cop_tuple(ctx, cop_a(process_label), bounded(ctx, label(ctx, redact))),
+        cop_tuple(ctx, cop_a(error_info), error_info(ctx, caught, redact)),
         cop_tuple(ctx, cop_a(ancestors), cop_is_none(ancestors) ? COP_NIL : ancestors),
-        item(ctx, cop_a(message_queue_len)), item(ctx, cop_a(messages)), item(ctx, cop_a(links)),
-        cop_tuple(ctx, cop_a(dictionary), user_dictionary(ctx)), item(ctx, cop_a(trap_exit)),
-        item(ctx, cop_a(status)), item(ctx, cop_a(heap_size)), item(ctx, cop_a(stack_size)),
-        item(ctx, cop_a(reductions)));
+        item(ctx, cop_a(message_queue_len)),
+        cop_tuple(ctx, cop_a(messages), bounded(ctx, messages(ctx, redact))),
+        item(ctx, cop_a(links)), cop_tuple(ctx, cop_a(dictionary), bounded(ctx, dictionary)),
+        item(ctx, cop_a(trap_exit)), item(ctx, cop_a(status)), item(ctx, cop_a(heap_size)),
+        item(ctx, cop_a(stack_size)), item(ctx, cop_a(reductions)));
 }
 
-void cop_proc_lib_crash_report(cop_ctx *ctx, const cop_caught *caught) {
+void sys_crash_report(cop_ctx *ctx, const cop_caught *caught, cop_redact redact) {
     if (caught->class == COP_CLASS_EXIT && cop_reason_is_normal(caught->reason))
         return;
-    if (cop_is_none(cop_process_whereis(ctx, cop_a(logger))))
+    if (!log_is_heard(ctx, COP_LEVEL_ERROR, true))
         return;
-    cop_term me = own(ctx, caught);
+    if (redact == NULL)
+        redact = own_redact(ctx);
+    cop_term me = own(ctx, caught, redact);
     cop_term event = cop_map(ctx, cop_a(label), cop_tuple(ctx, cop_a(proc_lib), cop_a(crash)),
                              cop_a(report), cop_list(ctx, me, neighbours(ctx)));
     cop_term kind = cop_map(ctx, cop_a(tag), cop_a(error_report), cop_a(type), cop_a(crash_report));
@@ -175,4 +252,8 @@ void cop_proc_lib_crash_report(cop_ctx *ctx, const cop_caught *caught) {
     cop_log(ctx, COP_LEVEL_ERROR, cop_tuple(ctx, cop_a(report), event),
             cop_map(ctx, cop_a(domain), cop_list(ctx, cop_a(otp), cop_a(sasl)), cop_a(error_logger),
                     kind, cop_a(logger_formatter), title));
+}
+
+void cop_proc_lib_crash_report(cop_ctx *ctx, const cop_caught *caught) {
+    sys_crash_report(ctx, caught, NULL);
 }

@@ -109,8 +109,7 @@ static _Noreturn void finish(cop_ctx *ctx, struct server *s, cop_caught why, cop
     if (!cop_reason_is_normal(reason)) {
         cop_term shown = stopped_by_return ? reason : cop_tuple(ctx, why.reason, why.stacktrace);
         gen_server_report(ctx, s, shown, why.is_fault);
-        why.reason = gen_server_shown(ctx, s, cop_a(reason), why.reason);
-        cop_proc_lib_crash_report(ctx, &why);
+        sys_crash_report(ctx, &why, s->module->redact);
     }
     cop__exit(ctx, reason);
 }
@@ -133,11 +132,12 @@ static _Noreturn void crash(cop_ctx *ctx, struct server *s, const cop_caught *ca
 /* ---- the loop -------------------------------------------------------------------------------------------- */
 
 static cop_next default_info(cop_ctx *ctx, struct server *s, cop_term message) {
-    cop_term event =
-        cop_map(ctx, cop_a(label),
-                cop_tuple(ctx, cop_as("Elixir.GenServer"), cop_a(no_handle_info)), cop_a(report),
-                cop_map(ctx, cop_a(module), sys_module_atom(s->module->name), cop_a(message),
-                        message, cop_a(name), s->sys.name));
+    cop_term event = cop_map(
+        ctx, cop_a(label), cop_tuple(ctx, cop_as("Elixir.GenServer"), cop_a(no_handle_info)),
+        cop_a(report),
+        cop_map(ctx, cop_a(module), sys_module_atom(s->module->name), cop_a(message),
+                gen_server_bounded(ctx, s, gen_server_shown(ctx, s, cop_a(message), message)),
+                cop_a(name), s->sys.name));
     cop_log(ctx, COP_LEVEL_ERROR, cop_tuple(ctx, cop_a(report), event),
             cop_map(ctx, cop_a(domain), cop_list(ctx, cop_a(otp), cop_a(elixir)),
                     cop_a(error_logger), cop_map(ctx, cop_a(tag), cop_a(error_msg))));

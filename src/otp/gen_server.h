@@ -42,5 +42,7 @@ bool gen_server_set_state(cop_ctx *ctx, struct server *s, cop_term term);
 void gen_server_report(cop_ctx *ctx, struct server *s, cop_term reason, bool is_fault);
 /* The same, as an event of sys shows it: redacted. */
 cop_term gen_server_shown(cop_ctx *ctx, struct server *s, cop_atom what, cop_term term);
+/* Not more of it than the table's report_max_words. */
+cop_term gen_server_bounded(cop_ctx *ctx, struct server *s, cop_term term);
 
 #endif

@@ -18,8 +18,6 @@
 
 #include "sys.h"
 
-enum { REPORT_MAX_WORDS = 65536, CUT_TEXT = 2048 };
-
 /* ---- the state ---------------------------------------------------------------------------------------- */
 
 static bool is_all_terms(const cop_gen_server *module) {
@@ -54,50 +52,13 @@ bool gen_server_set_state(cop_ctx *ctx, struct server *s, cop_term term) {
 
 /* ---- what is shown --------------------------------------------------------------------------------------- */
 
-/* Takes the words of a term off *left; false when it has more. */
-static bool fits(cop_term t, int64_t *left, int depth) {
-    cop_term key, value;
-    cop_bytes bytes;
-    if (cop_is_immediate(t))
-        return true;
-    if (depth > 200 || --*left < 0)
-        return false;
-    if (cop_get_bytes(t, &bytes))
-        return (*left -= (int64_t)(bytes.size / sizeof(cop_term))) >= 0;
-    for (; cop_get_cons(t, &key, &t); *left -= 2)
-        if (*left < 2 || !fits(key, left, depth + 1))
-            return false;
-    for (int64_t i = 0, n = cop_tuple_size(t); i < n; i++)
-        if (--*left < 0 || !fits(cop_elem(t, (size_t)i), left, depth + 1))
-            return false;
-    if (cop_is_map(t))
-        for (cop_map_iter it = cop_map_first(t); cop_map_next(&it, &key, &value); *left -= 2)
-            if (*left < 2 || !fits(key, left, depth + 1) || !fits(value, left, depth + 1))
-                return false;
-    return true;
-}
-
-static cop_term bounded(cop_ctx *ctx, struct server *s, cop_term t) {
+cop_term gen_server_bounded(cop_ctx *ctx, struct server *s, cop_term t) {
     size_t max = s->module->report_max_words;
-    int64_t left = max == 0 ? REPORT_MAX_WORDS : (int64_t)max;
-    if (fits(t, &left, 0))
-        return t;
-    char text[CUT_TEXT];
-    cop_inspect_to(text, sizeof text - 4, t, NULL);
-    strcat(text, "...");
-    size_t size = strlen(text);
-    while (size > 3 && ((unsigned char)text[size - 4] & 0xc0) == 0x80) /* no half character */
-        memmove(&text[size - 4], "...", 4), size--;
-    return cop_of(ctx, text);
+    return sys_bounded(ctx, t, max == 0 ? SYS_REPORT_WORDS : max);
 }
 
 cop_term gen_server_shown(cop_ctx *ctx, struct server *s, cop_atom what, cop_term term) {
-    if (s->module->redact == NULL)
-        return term;
-    volatile cop_term shown = COP_NONE;
-    COP_TRY(ctx) { shown.w = s->module->redact(ctx, what, term).w; }
-    COP_CATCH(caught) { shown.w = cop_a(redacted).t.w; }
-    return (cop_term){ shown.w };
+    return sys_shown(ctx, s->module->redact, what, term);
 }
 
 /* What state_to_term raises must not hide the reason of a report. */
@@ -171,10 +132,11 @@ void gen_server_report(cop_ctx *ctx, struct server *s, cop_term reason, bool is_
         status = format_status(ctx, s, status);
     cop_term event =
         cop_map(ctx, cop_a(label), cop_tuple(ctx, cop_a(gen_server), cop_a(terminate)), cop_a(name),
-                s->sys.name, cop_a(last_message), bounded(ctx, s, of_map(status, cop_a(message))),
-                cop_a(state), bounded(ctx, s, of_map(status, cop_a(state))), cop_a(log),
-                bounded(ctx, s, of_map(status, cop_a(log))), cop_a(reason),
-                bounded(ctx, s, of_map(status, cop_a(reason))), cop_a(client_info),
+                s->sys.name, cop_a(last_message),
+                gen_server_bounded(ctx, s, of_map(status, cop_a(message))), cop_a(state),
+                gen_server_bounded(ctx, s, of_map(status, cop_a(state))), cop_a(log),
+                gen_server_bounded(ctx, s, of_map(status, cop_a(log))), cop_a(reason),
+                gen_server_bounded(ctx, s, of_map(status, cop_a(reason))), cop_a(client_info),
                 client_info(ctx, s->client));
     cop_log(ctx, COP_LEVEL_ERROR, cop_tuple(ctx, cop_a(report), event),
             cop_map(ctx, cop_a(domain), cop_list(ctx, cop_a(otp)), cop_a(error_logger),

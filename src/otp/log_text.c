@@ -1,649 +1,158 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The text of a log event, as Elixir's console logger shows it (Logger.Translator, Exception).
- *
- * A report is told by its label and translated; a format of the emulator's own is recognised by its
- * beginning; everything else is shown as it is. Frames of C functions, {:c, function, arity, location},
- * are shown as "file.c:12: function".
+ * A text that grows: what the logger's formatters write into. It may have a limit, at which it is cut, so
+ * that no event, whatever it holds, makes more text than somebody wants to read.
  *
  * Threads: the process's own that has the buffer.
  */
 #include "log_text.h"
 
-#include <coppice/gen_server.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { EXIT_DEPTH = 8 };
-
 /* ---- the buffer --------------------------------------------------------------------------------------- */
 
-static void put_bytes(cop_ctx *ctx, struct log_text *l, const char *bytes, size_t n) {
-    if (l->cap - l->size < n + 1) {
-        l->cap = (l->cap + n + 1) * 2;
-        l->text = cop_realloc(ctx, l->text, l->cap);
+static void reserve(cop_ctx *ctx, struct log_text *l, size_t n) {
+    if (l->cap - l->size >= n + 1)
+        return;
+    l->cap = (l->cap + n + 1) * 2;
+    l->text = cop_realloc(ctx, l->text, l->cap);
+}
+
+void log_put_bytes(cop_ctx *ctx, struct log_text *l, const void *bytes, size_t n) {
+    if (l->limit > 0 && n > l->limit - l->size) {
+        n = l->limit - l->size;
+        l->was_cut = true;
     }
-    memcpy(l->text + l->size, bytes, n);
+    reserve(ctx, l, n);
+    if (n > 0)
+        memcpy(l->text + l->size, bytes, n);
     l->size += n;
 }
 
 void log_put(cop_ctx *ctx, struct log_text *l, const char *text) {
-    put_bytes(ctx, l, text, strlen(text));
+    log_put_bytes(ctx, l, text, strlen(text));
 }
 
-static void put_term(cop_ctx *ctx, struct log_text *l, cop_term t) {
+void log_put_term(cop_ctx *ctx, struct log_text *l, cop_term t) {
     cop_bytes bytes;
-    if (cop_get_bytes(cop_inspect(ctx, t, NULL), &bytes))
-        put_bytes(ctx, l, (const char *)bytes.data, bytes.size);
+    if (!l->was_cut && cop_get_bytes(cop_inspect(ctx, t, NULL), &bytes))
+        log_put_bytes(ctx, l, bytes.data, bytes.size);
 }
 
-static void put_text(cop_ctx *ctx, struct log_text *l, cop_term iodata) {
-    cop_bytes bytes;
-    if (cop_iodata_size(iodata) < 0)
-        put_term(ctx, l, iodata);
-    else if (cop_get_bytes(cop_iodata_to_binary(ctx, iodata), &bytes))
-        put_bytes(ctx, l, (const char *)bytes.data, bytes.size);
-}
-
-static void put_charlist(cop_ctx *ctx, struct log_text *l, cop_term t) {
-    cop_term c;
-    int64_t code;
-    while (cop_get_cons(t, &c, &t))
-        if (cop_get_i64(c, &code) && code > 0 && code < 128) {
-            char byte = (char)code;
-            put_bytes(ctx, l, &byte, 1);
-        }
-}
-
-static void put_number(cop_ctx *ctx, struct log_text *l, int64_t n) {
+void log_put_integer(cop_ctx *ctx, struct log_text *l, int64_t n) {
     char text[24];
     snprintf(text, sizeof text, "%lld", (long long)n);
     log_put(ctx, l, text);
 }
 
-/* ---- calls and traces ----------------------------------------------------------------------------------- */
+/* ---- characters ------------------------------------------------------------------------------------------ */
+
+size_t log_character(const unsigned char *at, const unsigned char *end) {
+    static const unsigned least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    size_t n = *at < 0x80   ? 1
+               : *at < 0xc0 ? 0
+               : *at < 0xe0 ? 2
+               : *at < 0xf0 ? 3
+               : *at < 0xf8 ? 4
+                            : 0;
+    if (n == 0 || n > (size_t)(end - at))
+        return 0;
+    unsigned code = n == 1 ? *at : *at & (0xffU >> (n + 1));
+    for (size_t i = 1; i < n; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (at[i] & 0x3f);
+    }
+    return code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? 0 : n;
+}
+
+void log_clean(cop_ctx *ctx, struct log_text *l, size_t from) {
+    const unsigned char *text = (const unsigned char *)l->text;
+    size_t good = from, n;
+    while (good < l->size && (n = log_character(text + good, text + l->size)) > 0)
+        good += n;
+    if (good == l->size)
+        return;
+    struct log_text fresh = { 0 };
+    for (size_t at = good; at<l->size; at += n> 0 ? n : 1) {
+        n = log_character(text + at, text + l->size);
+        log_put_bytes(ctx, &fresh, n > 0 ? (const char *)text + at : "\xef\xbf\xbd", n > 0 ? n : 3);
+    }
+    l->size = good;
+    reserve(ctx, l, fresh.size); /* past the limit, where there is one: a few bytes */
+    memcpy(l->text + good, fresh.text, fresh.size);
+    l->size += fresh.size;
+    cop_free(ctx, fresh.text);
+}
+
+/* A code point as UTF-8; false for what is none. */
+static bool put_code(cop_ctx *ctx, struct log_text *l, uint64_t code) {
+    unsigned char b[4];
+    size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+        return false;
+    b[0] = n == 1 ? (unsigned char)code
+                  : (unsigned char)((0xf00U >> n & 0xff) | (unsigned)(code >> (6 * (n - 1))));
+    for (size_t i = 1; i < n; i++)
+        b[i] = (unsigned char)(0x80 | (code >> (6 * (n - 1 - i)) & 0x3f));
+    log_put_bytes(ctx, l, b, n);
+    return true;
+}
+
+/* False where it is no chardata; lists deeper than that are none. */
+static bool put_chardata(cop_ctx *ctx, struct log_text *l, cop_term t, int depth) {
+    cop_bytes bytes;
+    cop_term head;
+    uint64_t code;
+    for (; cop_get_cons(t, &head, &t) && !l->was_cut;)
+        if (cop_get_u64(head, &code) ? !put_code(ctx, l, code)
+                                     : depth == 0 || !put_chardata(ctx, l, head, depth - 1))
+            return false;
+    if (l->was_cut || cop_is_nil(t))
+        return true;
+    if (!cop_get_bytes(t, &bytes))
+        return false;
+    log_put_bytes(ctx, l, bytes.data, bytes.size);
+    return true;
+}
+
+void log_put_chardata(cop_ctx *ctx, struct log_text *l, cop_term chardata) {
+    size_t before = l->size;
+    if (put_chardata(ctx, l, chardata, 200))
+        return;
+    l->size = before;
+    log_put_term(ctx, l, chardata);
+}
+
+/* ---- calls -------- ----------------------------------------------------------------------------------- */
 
 /* Module.function, in which the function is written like an atom without its colon. */
-static void put_function(cop_ctx *ctx, struct log_text *l, cop_atom module, cop_atom function) {
+void log_put_function(cop_ctx *ctx, struct log_text *l, cop_atom module, cop_atom function) {
     cop_bytes bytes;
-    put_term(ctx, l, module.t);
+    log_put_term(ctx, l, module.t);
     log_put(ctx, l, ".");
     if (cop_get_bytes(cop_inspect(ctx, function.t, NULL), &bytes) && bytes.size > 0) {
         size_t colon = bytes.data[0] == ':' ? 1 : 0;
-        put_bytes(ctx, l, (const char *)bytes.data + colon, bytes.size - colon);
+        log_put_bytes(ctx, l, (const char *)bytes.data + colon, bytes.size - colon);
     }
 }
 
 /* Module.function/arity, or with a list, Module.function(arguments). */
-static void put_call(cop_ctx *ctx, struct log_text *l, cop_atom module, cop_atom function,
-                     cop_term arity) {
+void log_put_call(cop_ctx *ctx, struct log_text *l, cop_atom module, cop_atom function,
+                  cop_term arity) {
     int64_t n;
-    put_function(ctx, l, module, function);
+    log_put_function(ctx, l, module, function);
     if (cop_get_i64(arity, &n)) {
         log_put(ctx, l, "/");
-        put_number(ctx, l, n);
+        log_put_integer(ctx, l, n);
         return;
     }
     cop_term arg;
     log_put(ctx, l, "(");
     for (bool first = true; cop_get_cons(arity, &arg, &arity); first = false) {
         log_put(ctx, l, first ? "" : ", ");
-        put_term(ctx, l, arg);
+        log_put_term(ctx, l, arg);
     }
     log_put(ctx, l, ")");
-}
-
-static bool is_trace(cop_term t) {
-    cop_term frame, rest;
-    if (!cop_match_cons(t, &frame, &rest))
-        return cop_is_nil(t);
-    return cop_tuple_size(frame) == 4 || cop_tuple_size(frame) == 3;
-}
-
-/* "kv.c:12: shard_handle_call"; false for what is no frame. */
-static bool put_frame(cop_ctx *ctx, struct log_text *l, const char *before, cop_term frame) {
-    cop_atom module, function;
-    cop_term arity, location, file = COP_NONE, value, pair;
-    int64_t line = 0;
-    if (!cop_match_tuple(frame, &module, &function, &arity, &location))
-        return false;
-    while (cop_get_cons(location, &pair, &location)) {
-        if (cop_match_tuple(pair, cop_a(file), &value))
-            file = value;
-        cop_match_tuple(pair, cop_a(line), &line);
-    }
-    log_put(ctx, l, before);
-    if (!cop_is_none(file)) {
-        put_charlist(ctx, l, file);
-        log_put(ctx, l, ":");
-        put_number(ctx, l, line);
-        log_put(ctx, l, ": ");
-    }
-    if (cop_match(module.t, cop_a(c)))
-        log_put(ctx, l, cop_atom_name(function, NULL));
-    else
-        put_call(ctx, l, module, function, arity);
-    return true;
-}
-
-static void put_trace(cop_ctx *ctx, struct log_text *l, const char *before, cop_term trace) {
-    cop_term frame;
-    while (cop_get_cons(trace, &frame, &trace))
-        put_frame(ctx, l, before, frame);
-}
-
-/* ---- errors, as Exception.format_banner shows them ---------------------------------------------------------- */
-
-/* %Module{message: "text"} as "(Module) text"; false for what is no exception. */
-static bool put_exception(cop_ctx *ctx, struct log_text *l, cop_term error) {
-    cop_atom module;
-    cop_term message;
-    cop_bytes text;
-    if (!cop_match_key(error, cop_as("__struct__"), &module)
-        || !cop_match_key(error, cop_a(message), &message) || !cop_get_bytes(message, &text))
-        return false;
-    const char *name = cop_atom_name(module, NULL);
-    log_put(ctx, l, "(");
-    log_put(ctx, l, strncmp(name, "Elixir.", 7) == 0 ? name + 7 : name);
-    log_put(ctx, l, ") ");
-    put_bytes(ctx, l, (const char *)text.data, text.size);
-    return true;
-}
-
-/* {:sigsegv, address} as "(fault) SIGSEGV at 0x10". */
-static bool put_fault(cop_ctx *ctx, struct log_text *l, cop_term error) {
-    cop_atom name;
-    cop_term address;
-    uint64_t where = 0;
-    if (!cop_match_tuple(error, &name, &address)
-        || strncmp(cop_atom_name(name, NULL), "sig", 3) != 0)
-        return false;
-    char text[80], upper[16];
-    size_t n = 0;
-    cop_get_u64(address, &where);
-    for (const char *c = cop_atom_name(name, NULL); *c != '\0' && n < sizeof upper - 1; c++)
-        upper[n++] = (char)(*c - ('a' <= *c && *c <= 'z' ? 32 : 0));
-    upper[n] = '\0';
-    snprintf(text, sizeof text, "(fault) %s at 0x%llx", upper, (unsigned long long)where);
-    log_put(ctx, l, text);
-    return true;
-}
-
-static void put_undefined(cop_ctx *ctx, struct log_text *l, cop_term trace) {
-    cop_atom module, function;
-    cop_term args, location, rest, frame;
-    log_put(ctx, l, "(UndefinedFunctionError) ");
-    if (!cop_match_cons(trace, &frame, &rest)
-        || !cop_match_tuple(frame, &module, &function, &args, &location)) {
-        log_put(ctx, l, "undefined function");
-        return;
-    }
-    int64_t arity = cop_list_length(args);
-    log_put(ctx, l, "function ");
-    put_call(ctx, l, module, function, arity < 0 ? args : cop_of(ctx, arity));
-    log_put(ctx, l, " is undefined or private");
-}
-
-/* An Erlang error as the exception that Elixir makes of it; false for one it has no exception for. */
-static bool put_known_error(cop_ctx *ctx, struct log_text *l, cop_term error, cop_term trace) {
-    cop_term value;
-    if (put_exception(ctx, l, error) || put_fault(ctx, l, error))
-        return true;
-    if (cop_match(error, cop_a(undef))) {
-        put_undefined(ctx, l, trace);
-    } else if (cop_match(error, cop_a(badarg))) {
-        log_put(ctx, l, "(ArgumentError) argument error");
-    } else if (cop_match(error, cop_a(badarith))) {
-        log_put(ctx, l, "(ArithmeticError) bad argument in arithmetic expression");
-    } else if (cop_match(error, cop_a(system_limit))) {
-        log_put(ctx, l, "(SystemLimitError) a system limit has been reached");
-    } else if (cop_match_tuple(error, cop_a(badmatch), &value)) {
-        log_put(ctx, l, "(MatchError) no match of right hand side value: ");
-        put_term(ctx, l, value);
-    } else {
-        return false;
-    }
-    return true;
-}
-
-static void put_error(cop_ctx *ctx, struct log_text *l, cop_term error, cop_term trace) {
-    if (put_known_error(ctx, l, error, trace))
-        return;
-    log_put(ctx, l, "(ErlangError) Erlang error: ");
-    put_term(ctx, l, error);
-}
-
-/* ---- exit reasons, as Exception.format_exit shows them ----------------------------------------------------------- */
-
-static bool put_known_exit(cop_ctx *ctx, struct log_text *l, cop_term reason) {
-    static const struct {
-        const char *atom, *text;
-    } known[] = {
-        { "normal", "normal" },
-        { "shutdown", "shutdown" },
-        { "calling_self", "process attempted to call itself" },
-        { "timeout", "time out" },
-        { "killed", "killed" },
-        { "noconnection", "no connection" },
-        { "noproc",
-          "no process: the process is not alive or there's no process currently associated with the "
-          "given name, possibly because its application isn't started" },
-    }, tagged[] = {
-        { "shutdown", "shutdown: " },
-        { "nodedown", "no connection to " },
-        { "bad_return_value", "bad return value: " },
-        { "bad_call", "bad call: " },
-        { "bad_cast", "bad cast: " },
-    };
-    cop_atom atom;
-    cop_term value;
-    if (cop_get_atom(reason, &atom)) {
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-            if (strcmp(cop_atom_name(atom, NULL), known[i].atom) == 0) {
-                log_put(ctx, l, known[i].text);
-                return true;
-            }
-    } else if (cop_match_tuple(reason, &atom, &value)) {
-        for (size_t i = 0; i < sizeof tagged / sizeof *tagged; i++)
-            if (strcmp(cop_atom_name(atom, NULL), tagged[i].atom) == 0) {
-                log_put(ctx, l, tagged[i].text);
-                if (i == 1 && cop_get_atom(value, &atom))
-                    log_put(ctx, l, cop_atom_name(atom, NULL));
-                else
-                    put_term(ctx, l, value);
-                return true;
-            }
-    }
-    return false;
-}
-
-/* A new line, and four spaces for each level. */
-static const char *joiner(char *out, int depth) {
-    out[0] = '\n';
-    memset(out + 1, ' ', (size_t)depth * 4);
-    out[1 + depth * 4] = '\0';
-    return out;
-}
-
-static void put_exit_at(cop_ctx *ctx, struct log_text *l, cop_term reason, int depth) {
-    char line[4 * (EXIT_DEPTH + 2) + 2];
-    cop_term inner, trace;
-    cop_atom module, function;
-    if (depth > EXIT_DEPTH) {
-        put_term(ctx, l, reason);
-    } else if (cop_match_tuple(reason, &inner, &trace) && cop_is_cons(trace) && is_trace(trace)) {
-        log_put(ctx, l, "an exception was raised:");
-        log_put(ctx, l, joiner(line, depth));
-        log_put(ctx, l, "** ");
-        put_error(ctx, l, inner, trace);
-        put_trace(ctx, l, joiner(line, depth + 1), trace);
-    } else if (cop_match_tuple(reason, &inner, &trace)
-               && cop_match_tuple(trace, &module, &function, &trace) && cop_is_list(trace)) {
-        log_put(ctx, l, "exited in: ");
-        put_call(ctx, l, module, function, trace);
-        log_put(ctx, l, joiner(line, depth));
-        log_put(ctx, l, "** (EXIT) ");
-        put_exit_at(ctx, l, inner, depth + 1);
-    } else if (!put_known_exit(ctx, l, reason)) {
-        put_term(ctx, l, reason);
-    }
-}
-
-static void put_exit(cop_ctx *ctx, struct log_text *l, const char *banner, cop_term reason) {
-    log_put(ctx, l, banner);
-    put_exit_at(ctx, l, reason, 1);
-}
-
-/* "** (RuntimeError) boom" with its trace, or "** (stop) reason". */
-static void put_reason(cop_ctx *ctx, struct log_text *l, cop_term reason) {
-    cop_term error, trace;
-    if (cop_match_tuple(reason, &error, &trace) && cop_is_list(trace) && is_trace(trace)
-        && (cop_is_map(error) || !cop_is_nil(trace))) {
-        log_put(ctx, l, "** ");
-        put_error(ctx, l, error, trace);
-        put_trace(ctx, l, "\n    ", trace);
-        return;
-    }
-    put_exit(ctx, l, "** (stop) ", reason);
-}
-
-/* What was raised, by its class. */
-static void put_raised(cop_ctx *ctx, struct log_text *l, cop_term class, cop_term reason,
-                       cop_term trace) {
-    if (cop_match(class, cop_a(error))) {
-        log_put(ctx, l, "** ");
-        put_error(ctx, l, reason, trace);
-    } else if (cop_match(class, cop_a(throw))) {
-        log_put(ctx, l, "** (throw) ");
-        put_term(ctx, l, reason);
-    } else {
-        put_exit(ctx, l, "** (exit) ", reason);
-    }
-    put_trace(ctx, l, "\n    ", trace);
-}
-
-/* ---- reports --------------------------------------------------------------------------------------------------- */
-
-static cop_term field(cop_term map, cop_atom key) {
-    cop_term value;
-    return cop_map_get(map, key.t, &value) ? value : COP_NONE;
-}
-
-static cop_term keyword(cop_term list, cop_atom key) {
-    cop_term pair, value;
-    while (cop_get_cons(list, &pair, &list))
-        if (cop_match_tuple(pair, key, &value))
-            return value;
-    return COP_NONE;
-}
-
-static void put_pair(cop_ctx *ctx, struct log_text *l, const char *label, cop_term value) {
-    if (cop_is_none(value))
-        return;
-    log_put(ctx, l, label);
-    put_term(ctx, l, value);
-}
-
-static void put_label(cop_ctx *ctx, struct log_text *l, cop_term label) {
-    if (!cop_is_none(label) && !cop_match(label, cop_a(undefined)))
-        put_pair(ctx, l, "\nProcess Label: ", label);
-}
-
-static void put_server_report(cop_ctx *ctx, struct log_text *l, cop_term report) {
-    cop_term reason = field(report, cop_a(reason)), client = field(report, cop_a(client_info));
-    cop_term error, trace, pid, what;
-    log_put(ctx, l, "GenServer ");
-    put_term(ctx, l, field(report, cop_a(name)));
-    log_put(ctx, l, " terminating\n");
-    /* What was raised is shown with its trace; an exit in a callback as a stop. */
-    if (cop_match_tuple(reason, &error, &trace) && cop_is_nil(trace) && !cop_is_map(error))
-        reason = error;
-    put_reason(ctx, l, reason);
-    put_label(ctx, l, field(report, cop_a(process_label)));
-    log_put(ctx, l, "\nLast message");
-    if (cop_match_tuple(client, &pid, &what)) {
-        log_put(ctx, l, " (from ");
-        put_term(ctx, l, pid);
-        log_put(ctx, l, ")");
-    }
-    log_put(ctx, l, ": ");
-    put_term(ctx, l, field(report, cop_a(last_message)));
-    if (!l->details)
-        return;
-    log_put(ctx, l, "\nState: ");
-    put_term(ctx, l, field(report, cop_a(state)));
-    if (cop_match_tuple(client, &pid, &what)) {
-        log_put(ctx, l, "\nClient ");
-        put_term(ctx, l, pid);
-        log_put(ctx, l, cop_match(what, cop_a(dead)) ? " is dead" : " is alive");
-    }
-}
-
-/* {error, trace} of a task: an exception, or a reason as of an exit, and in either case the trace. */
-static void put_task_reason(cop_ctx *ctx, struct log_text *l, cop_term reason) {
-    cop_term error, trace;
-    if (!cop_match_tuple(reason, &error, &trace) || !cop_is_cons(trace) || !is_trace(trace)) {
-        put_exit(ctx, l, "** (stop) ", reason);
-        return;
-    }
-    size_t before = l->size;
-    log_put(ctx, l, "** ");
-    if (!put_known_error(ctx, l, error, trace)) {
-        l->size = before;
-        put_exit(ctx, l, "** (stop) ", error);
-    }
-    put_trace(ctx, l, "\n    ", trace);
-}
-
-/* observed: Elixir 1.14's Logger.Translator. */
-static void put_task_report(cop_ctx *ctx, struct log_text *l, cop_term report) {
-    log_put(ctx, l, "Task ");
-    put_term(ctx, l, field(report, cop_a(name)));
-    log_put(ctx, l, " started from ");
-    put_term(ctx, l, field(report, cop_a(starter)));
-    log_put(ctx, l, " terminating\n");
-    put_task_reason(ctx, l, field(report, cop_a(reason)));
-    put_label(ctx, l, field(report, cop_a(process_label)));
-    put_pair(ctx, l, "\nFunction: ", field(report, cop_a(function)));
-    put_pair(ctx, l, "\n    Args: ", field(report, cop_a(args)));
-}
-
-/* ":name (#PID<...>)", or the pid. */
-static void put_who(cop_ctx *ctx, struct log_text *l, cop_term list) {
-    cop_term name = keyword(list, cop_a(registered_name)), pid = keyword(list, cop_a(pid));
-    if (!cop_is_atom(name)) {
-        put_term(ctx, l, pid);
-        return;
-    }
-    put_term(ctx, l, name);
-    log_put(ctx, l, " (");
-    put_term(ctx, l, pid);
-    log_put(ctx, l, ")");
-}
-
-/* {module, function, arity or arguments}; a supervisor's is shown as its module's init. */
-static void put_crash_call(cop_ctx *ctx, struct log_text *l, const char *before, const char *label,
-                           cop_term call) {
-    cop_atom module, function;
-    cop_term args;
-    if (!cop_match_tuple(call, &module, &function, &args))
-        return;
-    int64_t arity = cop_list_length(args);
-    log_put(ctx, l, before);
-    log_put(ctx, l, label);
-    if (cop_match(module.t, cop_a(supervisor))) {
-        put_function(ctx, l, function, cop_a(init));
-        log_put(ctx, l, "/1");
-        return;
-    }
-    put_call(ctx, l, module, function, arity < 0 ? args : cop_of(ctx, arity));
-}
-
-/* The rest of one process of a crash report: in full only at level debug. */
-static void put_crash_info(cop_ctx *ctx, struct log_text *l, const char *before, cop_term list) {
-    static const struct {
-        const char *key, *label;
-    } details[] = {
-        { "message_queue_len", "Message Queue Length: " },
-        { "messages", "Messages: " },
-        { "links", "Links: " },
-        { "dictionary", "Dictionary: " },
-        { "trap_exit", "Trapping Exits: " },
-        { "status", "Status: " },
-        { "heap_size", "Heap Size: " },
-        { "stack_size", "Stack Size: " },
-        { "reductions", "Reductions: " },
-    };
-    char inner[32];
-    cop_term trace = keyword(list, cop_a(current_stacktrace));
-    put_crash_call(ctx, l, before, "Initial Call: ", keyword(list, cop_a(initial_call)));
-    put_crash_call(ctx, l, before, "Current Call: ", keyword(list, cop_a(current_function)));
-    log_put(ctx, l, before);
-    put_pair(ctx, l, "Ancestors: ", keyword(list, cop_a(ancestors)));
-    for (size_t i = 0; i < sizeof details / sizeof *details && l->details; i++) {
-        cop_term value = keyword(list, cop_atom_new(details[i].key));
-        if (cop_is_none(value))
-            continue;
-        log_put(ctx, l, before);
-        put_pair(ctx, l, details[i].label, value);
-    }
-    if (!l->details || cop_is_none(trace))
-        return;
-    log_put(ctx, l, before);
-    log_put(ctx, l, "Current Stacktrace:");
-    snprintf(inner, sizeof inner, "%s    ", before);
-    put_trace(ctx, l, inner, trace);
-}
-
-static void put_crash_report(cop_ctx *ctx, struct log_text *l, cop_term report) {
-    cop_term own, neighbours, class, reason, trace, neighbour, list;
-    if (!cop_match_cons(field(report, cop_a(report)), &own, &list)
-        || !cop_match_cons(list, &neighbours, &list))
-        return;
-    log_put(ctx, l, "Process ");
-    put_who(ctx, l, own);
-    log_put(ctx, l, " terminating\n");
-    if (cop_match_tuple(keyword(own, cop_a(error_info)), &class, &reason, &trace))
-        put_raised(ctx, l, class, reason, trace);
-    put_label(ctx, l, keyword(own, cop_a(process_label)));
-    put_crash_info(ctx, l, "\n", own);
-    if (cop_is_cons(neighbours))
-        log_put(ctx, l, "\nNeighbours:");
-    while (cop_get_cons(neighbours, &neighbour, &neighbours))
-        if (cop_match_tuple(neighbour, cop_a(neighbour), &list)) {
-            log_put(ctx, l, "\n    ");
-            put_who(ctx, l, list);
-            put_crash_info(ctx, l, "\n        ", list);
-        }
-}
-
-/* "W.start_link(1, 2)"; "W.start_link/?" when the arguments were forgotten. */
-static void put_start_call(cop_ctx *ctx, struct log_text *l, cop_term mfa) {
-    cop_atom module, function;
-    cop_term args;
-    log_put(ctx, l, "\nStart Call: ");
-    if (!cop_match_tuple(mfa, &module, &function, &args)) {
-        put_term(ctx, l, mfa);
-    } else if (cop_is_list(args)) {
-        put_call(ctx, l, module, function, args);
-    } else {
-        put_function(ctx, l, module, function);
-        log_put(ctx, l, "/?");
-    }
-}
-
-static void put_supervisor_name(cop_ctx *ctx, struct log_text *l, cop_term name) {
-    cop_term first = cop_is_tuple(name) ? cop_elem(name, 0) : name;
-    if (!cop_is_pid(first)) { /* {:local, name}, {:global, name}, {:via, module, name} */
-        put_term(ctx, l,
-                 cop_is_tuple(name) ? cop_elem(name, (size_t)cop_tuple_size(name) - 1) : name);
-        return;
-    }
-    put_term(ctx, l, first);
-    if (cop_tuple_size(name) == 2) {
-        log_put(ctx, l, " (");
-        put_term(ctx, l, cop_elem(name, 1));
-        log_put(ctx, l, ")");
-    }
-}
-
-static void put_supervisor_report(cop_ctx *ctx, struct log_text *l, cop_term what, cop_term list) {
-    bool progress = cop_match(what, cop_a(progress));
-    cop_term child = keyword(list, progress ? cop_a(started) : cop_a(offender));
-    cop_term reason = keyword(list, cop_a(reason));
-    log_put(ctx, l, "Child ");
-    put_term(ctx, l, keyword(child, cop_a(id)));
-    log_put(ctx, l, " of Supervisor ");
-    put_supervisor_name(ctx, l, keyword(list, cop_a(supervisor)));
-    log_put(ctx, l,
-            progress                                   ? " started"
-            : cop_match(what, cop_a(start_error))      ? " failed to start"
-            : cop_match(what, cop_a(child_terminated)) ? " terminated"
-            : cop_match(what, cop_a(shutdown_error))   ? " shut down abnormally"
-                                                       : " caused shutdown");
-    if (!progress) {
-        cop_match_tuple(reason, cop_as("EXIT"), &reason);
-        put_exit(ctx, l, "\n** (exit) ", reason);
-    }
-    if (cop_is_pid(keyword(child, cop_a(pid))) && !cop_match(what, cop_a(shutdown)))
-        put_pair(ctx, l, "\nPid: ", keyword(child, cop_a(pid)));
-    put_start_call(ctx, l, keyword(child, cop_a(mfargs)));
-    if (!l->details)
-        return;
-    put_pair(ctx, l, "\nRestart: ", keyword(child, cop_a(restart_type)));
-    put_pair(ctx, l, "\nShutdown: ", keyword(child, cop_a(shutdown)));
-    put_pair(ctx, l, "\nType: ", keyword(child, cop_a(child_type)));
-}
-
-/* "Process :name (#PID<...>) has been in one step for 250 ms", and where. */
-static void put_stall(cop_ctx *ctx, struct log_text *l, cop_term list) {
-    log_put(ctx, l, "Process ");
-    put_who(ctx, l, list);
-    log_put(ctx, l, " has been in one step for ");
-    put_term(ctx, l, keyword(list, cop_a(timeout)));
-    log_put(ctx, l, " ms");
-    put_trace(ctx, l, "\n    ", keyword(list, cop_a(stacktrace)));
-}
-
-static void put_report(cop_ctx *ctx, struct log_text *l, cop_term report) {
-    cop_term label = field(report, cop_a(label)), what, inner = field(report, cop_a(report));
-    if (cop_match_tuple(label, cop_a(gen_server), cop_a(terminate))) {
-        put_server_report(ctx, l, report);
-    } else if (cop_match_tuple(label, cop_a(proc_lib), cop_a(crash))) {
-        put_crash_report(ctx, l, report);
-    } else if (cop_match_tuple(label, cop_a(supervisor), &what)) {
-        put_supervisor_report(ctx, l, what, inner);
-    } else if (cop_match_tuple(label, cop_a(system_monitor), cop_a(long_schedule))) {
-        put_stall(ctx, l, inner);
-    } else if (cop_match_tuple(label, cop_as("Elixir.Task.Supervisor"), cop_a(terminating))) {
-        put_task_report(ctx, l, inner);
-    } else if (cop_match_tuple(label, cop_as("Elixir.DynamicSupervisor"), cop_a(unexpected_msg))) {
-        log_put(ctx, l, "DynamicSupervisor received unexpected message: ");
-        put_term(ctx, l, field(inner, cop_a(msg)));
-        log_put(ctx, l, "\n");
-    } else if (cop_match_tuple(label, cop_as("Elixir.GenServer"), cop_a(no_handle_info))) {
-        put_term(ctx, l, field(inner, cop_a(module)));
-        log_put(ctx, l, " ");
-        put_term(ctx, l, field(inner, cop_a(name)));
-        log_put(ctx, l, " received unexpected message in handle_info/2: ");
-        put_term(ctx, l, field(inner, cop_a(message)));
-    } else {
-        put_term(ctx, l, report);
-    }
-}
-
-/* ---- formats and texts ---------------------------------------------------------------------------------------------- */
-
-/* The emulator's "Error in process", args [pid, {error, trace}], as Elixir shows it. */
-static bool put_process_error(cop_ctx *ctx, struct log_text *l, cop_term format, cop_term args) {
-    cop_term pid, rest, reason, error, trace;
-    if (!cop_is_cons(format) || !cop_match(cop_head(format), (int)'E')
-        || !cop_match_cons(args, &pid, &rest) || !cop_is_pid(pid)
-        || !cop_match_cons(rest, &reason, &rest) || !cop_match_tuple(reason, &error, &trace)
-        || !cop_is_list(trace))
-        return false;
-    log_put(ctx, l, "Process ");
-    put_term(ctx, l, pid);
-    log_put(ctx, l, " raised an exception\n");
-    put_raised(ctx, l, cop_a(error).t, error, trace);
-    return true;
-}
-
-/* ~p, ~tp, ~ts and ~n are all that our own formats have. */
-static void put_format(cop_ctx *ctx, struct log_text *l, cop_term format, cop_term args) {
-    cop_term c, value;
-    int64_t code;
-    if (put_process_error(ctx, l, format, args))
-        return;
-    while (cop_get_cons(format, &c, &format)) {
-        if (!cop_get_i64(c, &code) || code <= 0 || code > 127)
-            continue;
-        if (code == '~' && cop_is_cons(format)) {
-            cop_term directive = cop_head(format);
-            format = cop_tail(format);
-            if (cop_match(directive, (int)'t'))
-                cop_get_cons(format, &directive, &format);
-            if (cop_match(directive, (int)'n'))
-                log_put(ctx, l, "\n");
-            else if (cop_match(directive, (int)'s') && cop_get_cons(args, &value, &args))
-                put_text(ctx, l, value);
-            else if (cop_get_cons(args, &value, &args))
-                put_term(ctx, l, value);
-            continue;
-        }
-        char byte = (char)code;
-        put_bytes(ctx, l, &byte, 1);
-    }
-}
-
-void log_put_event(cop_ctx *ctx, struct log_text *l, cop_term event) {
-    cop_term text, format, args, report;
-    if (cop_match_tuple(event, cop_a(string), &text))
-        put_text(ctx, l, text);
-    else if (cop_match_tuple(event, cop_a(format), &format, &args))
-        put_format(ctx, l, format, args);
-    else if (cop_match_tuple(event, cop_a(report), &report))
-        put_report(ctx, l, report);
-    else
-        put_term(ctx, l, event);
 }

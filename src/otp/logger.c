@@ -1,160 +1,246 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The logger: a callback process registered as :logger that writes what Elixir's console logger
- * writes.
+ * Logger: an event on its way, in the process that logs.
  *
- * An event is {:string, text}, {:format, format, args} or {:report, map}; log_text.c makes text of it,
- * in a buffer of the process's that is written at once, so that lines of two events never mix. An overloaded logger drops:
- * what waits beyond the limit is counted, and the count is written when there is room again.
+ *     macro --enabled?--> printf, site --> cop_log --> log_dispatch --filters, bound--> handlers' mailboxes
+ *      one load                             (core)     levels, primary filters          {:log, level, ...}
  *
- * Threads: the process's own.
+ * Nothing on this way waits. A handler that has its limit of events waiting is passed over and the event
+ * counted as dropped; the handler's process says so later. Events that one process logs reach each handler
+ * in their order, because they are sent by that process.
+ *
+ * A handler's own events do not go to itself: what breaks it would come back for ever. Once the logger is
+ * closed, which is when its node stops, events are written by the process that logs.
+ *
+ * Threads: the processes' own. log_state is written by the logger's server, and by the host that stops the
+ * node.
  */
-#include <coppice/logger.h>
-#include <coppice/node.h>
+#include <coppice/gen_server.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "log_text.h"
+#include "log.h"
+#include "sys.h"
 
-struct logger {
-    cop_logger_opts opts;
-    struct log_text text;
-    uint64_t dropped;
-};
+enum { LONGEST_TEXT = 65536, LARGEST_EVENT = 4 * SYS_REPORT_WORDS };
 
-/* ---- writing ---------------------------------------------------------------------------------------------- */
+int log_state;
 
-static void write_out(struct logger *l) {
-    struct log_text *t = &l->text;
-    int fd = l->opts.fd == 0 ? STDERR_FILENO : l->opts.fd;
-    for (size_t at = 0; at < t->size;) {
-        ssize_t n = write(fd, t->text + at, t->size - at);
-        if (n <= 0)
-            break;
-        at += (size_t)n;
+/* ---- filters -------------------------------------------------------------------------------------------------- */
+
+cop_term log_own_event(cop_ctx *ctx, const char *what, cop_term report) {
+    return cop_tuple(ctx, cop_a(report),
+                     cop_map(ctx, cop_a(label), cop_tuple(ctx, cop_a(logger), cop_atom_new(what)),
+                             cop_a(report), report));
+}
+
+static void remove_filter(cop_ctx *ctx, struct log_filters *filters, size_t at, cop_term reason) {
+    uint32_t before = __atomic_fetch_or(&filters->removed, 1U << at, __ATOMIC_ACQ_REL);
+    if ((before >> at & 1) != 0)
+        return;
+    cop_term list = cop_list(ctx, cop_tuple(ctx, cop_a(filter), (const char *)filters->ids[at]),
+                             cop_tuple(ctx, cop_a(reason), reason));
+    cop_log(ctx, COP_LEVEL_ERROR, log_own_event(ctx, "removed_failing_filter", list), COP_NONE);
+}
+
+/* What the filter says; one that raises has no opinion, for the last time. */
+static cop_filter_result ask(cop_ctx *ctx, struct log_filters *filters, size_t at,
+                             cop_log_event *event) {
+    volatile cop_filter_result result = COP_FILTER_IGNORE;
+    cop_log_event before = *event;
+    COP_TRY(ctx) { result = filters->list[at].filter(ctx, event, filters->list[at].arg); }
+    COP_CATCH(caught) {
+        *event = before;
+        remove_filter(ctx, filters, at, caught->reason);
     }
-    t->size = 0;
+    return result;
 }
 
-/* ---- events ------------------------------------------------------------------------------------------------------ */
-
-static cop_level level_of(cop_term name) {
-    static const char *const names[] = { "emergency", "alert",  "critical", "error",
-                                         "warning",   "notice", "info",     "debug" };
-    cop_atom a;
-    for (unsigned i = 0; i < 8; i++)
-        if (cop_get_atom(name, &a) && strcmp(cop_atom_name(a, NULL), names[i]) == 0)
-            return (cop_level)i;
-    return COP_LEVEL_ERROR;
+static bool passes(cop_ctx *ctx, struct log_filters *filters, cop_log_event *event) {
+    if (filters == NULL)
+        return true;
+    bool wanted = !filters->default_stop;
+    for (size_t i = 0; i < filters->count; i++) {
+        if ((__atomic_load_n(&filters->removed, __ATOMIC_RELAXED) >> i & 1) != 0)
+            continue;
+        cop_filter_result result = ask(ctx, filters, i, event);
+        if (result == COP_FILTER_STOP)
+            return false;
+        wanted = wanted || result == COP_FILTER_LOG;
+    }
+    return wanted;
 }
+
+/* Is the list [:a, :b, ...] what the text says, "a.b", or (unless only_equal) something below it? */
+static bool is_of_domain(cop_term domain, const cop_domain_filter *f) {
+    if (f->domain == NULL || cop_is_none(domain))
+        return f->domain == NULL && cop_is_none(domain);
+    for (const char *at = f->domain; *at != '\0';) {
+        size_t n = strcspn(at, "."), size;
+        cop_term head;
+        cop_atom name;
+        if (!cop_get_cons(domain, &head, &domain) || !cop_get_atom(head, &name))
+            return false;
+        const char *text = cop_atom_name(name, &size);
+        if (size != n || memcmp(text, at, n) != 0)
+            return false;
+        at += n + (at[n] == '.');
+    }
+    return !f->only_equal || cop_is_nil(domain);
+}
+
+cop_filter_result cop_logger_filter_domain(cop_ctx *ctx, cop_log_event *event, const void *arg) {
+    const cop_domain_filter *f = arg;
+    cop_term domain = COP_NONE;
+    cop_map_get(event->metadata, cop_a(domain).t, &domain);
+    if (is_of_domain(domain, f) == f->invert)
+        return COP_FILTER_IGNORE;
+    return f->log ? COP_FILTER_LOG : COP_FILTER_STOP;
+}
+
+/* ---- to the handlers ---------------------------------------------------------------------------------------------- */
 
 static bool is_of_sasl(cop_term metadata) {
-    cop_term domain, first, rest;
-    return cop_map_get(metadata, cop_a(domain).t, &domain)
-           && cop_match_cons(domain, cop_a(otp), &rest) && cop_match_cons(rest, &first, &rest)
-           && cop_match(first, cop_a(sasl));
+    static const cop_domain_filter sasl = { .domain = "otp.sasl" };
+    cop_term domain;
+    return cop_map_get(metadata, cop_a(domain).t, &domain) && is_of_domain(domain, &sasl);
 }
 
-static void put_header(cop_ctx *ctx, struct logger *l, cop_term level, cop_term metadata) {
-    cop_atom name;
-    cop_term time_us;
-    int64_t us = 0;
-    log_put(ctx, &l->text, "\n");
-    if (!l->opts.no_time) {
-        if (cop_map_get(metadata, cop_a(time).t, &time_us))
-            cop_get_i64(time_us, &us);
-        time_t seconds = us / 1000000;
-        struct tm tm;
-        char text[32];
-        localtime_r(&seconds, &tm);
-        snprintf(text, sizeof text, "%02d:%02d:%02d.%03d ", tm.tm_hour, tm.tm_min, tm.tm_sec,
-                 (int)(us / 1000 % 1000));
-        log_put(ctx, &l->text, text);
-    }
-    log_put(ctx, &l->text, "[");
-    log_put(ctx, &l->text, cop_get_atom(level, &name) ? cop_atom_name(name, NULL) : "error");
-    log_put(ctx, &l->text, "] ");
+static bool wants(const struct log_handler *h, cop_level level, bool sasl) {
+    return __atomic_load_n(&h->id, __ATOMIC_ACQUIRE) != 0
+           && (int)level <= __atomic_load_n(&h->level, __ATOMIC_RELAXED)
+           && (!sasl || __atomic_load_n(&h->sasl, __ATOMIC_RELAXED) != 0);
 }
 
-static void log_event(cop_ctx *ctx, struct logger *l, cop_term level, cop_term event,
-                      cop_term metadata) {
-    cop_level limit = l->opts.level == 0 ? COP_LEVEL_DEBUG : l->opts.level;
-    if (level_of(level) > limit || (!l->opts.sasl_reports && is_of_sasl(metadata)))
+/* Sends it, or counts it as dropped: the handler is between two lives, or has enough to do. */
+static void hand_over(cop_ctx *ctx, struct log_handler *h, cop_term message) {
+    struct log_life *life = &h->lives[__atomic_load_n(&h->current, __ATOMIC_ACQUIRE) & 1];
+    cop_pid pid = { { __atomic_load_n(&life->pid, __ATOMIC_ACQUIRE) } };
+    if (pid.t.w == cop_self(ctx).t.w)
         return;
-    put_header(ctx, l, level, metadata);
-    l->text.details = limit == COP_LEVEL_DEBUG;
-    log_put_event(ctx, &l->text, event);
-    log_put(ctx, &l->text, "\n");
-    write_out(l);
+    if (!cop_is_none(pid.t)
+        && __atomic_fetch_add(&life->queued, 1, __ATOMIC_RELAXED)
+               < __atomic_load_n(&h->limit, __ATOMIC_RELAXED)) {
+        cop_send(ctx, pid, message);
+        return;
+    }
+    if (!cop_is_none(pid.t))
+        __atomic_fetch_sub(&life->queued, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&h->dropped, 1, __ATOMIC_RELAXED);
 }
 
-static bool is_overloaded(cop_ctx *ctx, struct logger *l) {
-    size_t limit = l->opts.queue_limit == 0 ? 1000 : l->opts.queue_limit;
-    int64_t waiting;
-    return cop_get_i64(cop_process_info(ctx, cop_self(ctx), cop_a(message_queue_len)), &waiting)
-           && (size_t)waiting > limit;
+static cop_term message_of(cop_ctx *ctx, const cop_log_event *e) {
+    return cop_tuple(ctx, cop_a(log), (int)e->level, e->event, e->metadata);
 }
 
-static void on_message(cop_ctx *ctx, void *state, cop_term message) {
-    struct logger *l = state;
-    cop_term level, event, metadata;
-    cop_pid pid;
-    cop_ref ref;
-    if (cop_match_tuple(message, cop_a(log), &level, &event, &metadata)) {
-        if (is_overloaded(ctx, l)) {
-            l->dropped++;
-            return;
-        }
-        if (l->dropped > 0) {
-            char text[80];
-            snprintf(text, sizeof text, "\n[warning] Logger dropped %llu events\n",
-                     (unsigned long long)l->dropped);
-            log_put(ctx, &l->text, text);
-            l->dropped = 0;
-        }
-        log_event(ctx, l, level, event, metadata);
-    } else if (cop_match_tuple(message, cop_a(flush), &pid, &ref)) {
-        cop_send(ctx, pid, cop_tuple(ctx, ref, cop_a(ok)));
+static bool is_allowed(cop_ctx *ctx, cop_level level, cop_term metadata) {
+    cop_term file;
+    cop_bytes path = { NULL, 0 };
+    if (cop_map_get(metadata, cop_a(file).t, &file))
+        cop_get_bytes(file, &path);
+    return log_allows(ctx, level, (const char *)path.data, path.size);
+}
+
+/* A report or arguments of more words than anybody reads travel as the beginning of their text. */
+static cop_term bounded(cop_ctx *ctx, cop_term event) {
+    cop_term report, format;
+    if (!cop_match_tuple(event, cop_a(report), &report)
+        && !cop_match_tuple(event, cop_a(format), &format, &report))
+        return event;
+    cop_term cut = sys_bounded(ctx, report, LARGEST_EVENT);
+    return cut.w == report.w ? event : cop_tuple(ctx, cop_a(string), cut);
+}
+
+void log_dispatch(cop_ctx *ctx, cop_level level, cop_term event, cop_term metadata) {
+    if (!is_allowed(ctx, level, metadata))
+        return;
+    cop_log_event e = { level, bounded(ctx, event), log_translated(ctx, event, metadata) };
+    if (!passes(ctx, log_primary_filters(), &e))
+        return;
+    if (__atomic_load_n(&log_state, __ATOMIC_ACQUIRE) == LOG_CLOSED) {
+        log_write_direct(ctx, &e);
+        return;
+    }
+    bool sasl = is_of_sasl(e.metadata);
+    cop_term message = COP_NONE; /* made once, unless a filter changes it */
+    for (int i = 0; i < LOG_HANDLERS; i++) {
+        struct log_handler *h = &log_handlers[i];
+        if (!wants(h, e.level, sasl))
+            continue;
+        struct log_filters *filters = __atomic_load_n(&h->filters, __ATOMIC_ACQUIRE);
+        cop_log_event own = e;
+        if (filters != NULL && passes(ctx, filters, &own))
+            hand_over(ctx, h, message_of(ctx, &own));
+        if (filters != NULL)
+            continue;
+        if (cop_is_none(message))
+            message = message_of(ctx, &e);
+        hand_over(ctx, h, message);
     }
 }
 
-/* The options of the next logger; starting is a host call, one at a time. */
-static cop_logger_opts next_opts;
-
-static void logger_entry(cop_ctx *ctx, cop_term arg) {
-    static const cop_callbacks callbacks = { .name = "logger", .message = on_message };
-    struct logger *l = cop_process_state(ctx, sizeof *l);
-    l->opts = next_opts;
-    if (!cop_process_try_register(ctx, cop_self(ctx), cop_a(logger)))
-        cop_exit(ctx, cop_a(already_started));
-    cop_process_set_priority(ctx, COP_PRIORITY_HIGH);
-    cop_become(ctx, &callbacks, l);
+bool log_is_heard(cop_ctx *ctx, cop_level level, bool sasl) {
+    if (!cop_log_is_enabled(level))
+        return false;
+    cop_term named = cop_process_whereis(ctx, cop_a(logger));
+    int state = __atomic_load_n(&log_state, __ATOMIC_ACQUIRE);
+    if (state != LOG_ON || named.w != log_server_pid())
+        return state == LOG_CLOSED ? !sasl : !cop_is_none(named);
+    for (int i = 0; i < LOG_HANDLERS; i++)
+        if (wants(&log_handlers[i], level, sasl))
+            return true;
+    return false;
 }
 
-cop_pid cop_logger_start(const cop_logger_opts *opts) {
-    next_opts = opts != NULL ? *opts : (cop_logger_opts){ 0 };
-    return cop_node_spawn(logger_entry);
-}
+/* ---- messages ------------------------------------------------------------------------------------------------------ */
 
-void cop_logger_flush(cop_ctx *ctx) {
-    cop_term logger = cop_process_whereis(ctx, cop_a(logger)), message;
-    if (cop_is_none(logger))
+void cop__logger_printf(cop_ctx *ctx, cop_level level, const cop_log_site *site, const char *format,
+                        ...) {
+    if (!log_allows(ctx, level, site->file, strlen(site->file)))
         return;
-    cop_ref ref = cop_process_monitor(ctx, logger);
-    cop_send(ctx, logger, cop_tuple(ctx, cop_a(flush), cop_self(ctx), ref));
-    cop_receive_ref(ctx, 5000, ref, &message);
-    cop_process_demonitor(ctx, ref, COP_DEMONITOR_FLUSH);
-}
-
-void cop_logger_write(cop_ctx *ctx, cop_level level, const char *format, ...) {
     char text[1024];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    int n = vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    cop_log(ctx, level, cop_tuple(ctx, cop_a(string), (const char *)text), COP_NONE);
+    cop_term binary;
+    if (n < (int)sizeof text) {
+        binary = cop_of(ctx, n < 0 ? format : (const char *)text);
+    } else {
+        size_t size = n > LONGEST_TEXT ? LONGEST_TEXT : (size_t)n;
+        char *longer = cop_alloc(ctx, size + 1);
+        va_start(args, format);
+        vsnprintf(longer, size + 1, format, args);
+        va_end(args);
+        binary = cop_binary(ctx, longer, size);
+        cop_free(ctx, longer);
+    }
+    cop_log(ctx, level, cop_tuple(ctx, cop_a(string), binary),
+            log_site_metadata(ctx, site, COP_NONE));
+}
+
+/* Chardata is a text; a map, or a list that begins with {atom, _}, a report; anything else is inspected. */
+static cop_term event_of(cop_ctx *ctx, cop_term message) {
+    cop_term head, tail, value;
+    cop_atom key;
+    if (cop_is_map(message)
+        || (cop_get_cons(message, &head, &tail) && cop_match_tuple(head, &key, &value)))
+        return cop_tuple(ctx, cop_a(report), message);
+    if (!cop_is_list(message) && !cop_is_binary(message))
+        message = cop_inspect(ctx, message, NULL);
+    return cop_tuple(ctx, cop_a(string), message);
+}
+
+void cop__logger_log(cop_ctx *ctx, cop_level level, const cop_log_site *site, cop_term message,
+                     cop_term metadata) {
+    if (log_allows(ctx, level, site->file, strlen(site->file)))
+        cop_log(ctx, level, event_of(ctx, message), log_site_metadata(ctx, site, metadata));
+}
+
+void cop__logger_lazy(cop_ctx *ctx, cop_level level, const cop_log_site *site,
+                      cop_term (*message)(cop_ctx *ctx, void *arg), void *arg, cop_term metadata) {
+    if (log_allows(ctx, level, site->file, strlen(site->file)) && log_is_heard(ctx, level, false))
+        cop_log(ctx, level, event_of(ctx, message(ctx, arg)),
+                log_site_metadata(ctx, site, metadata));
 }

@@ -42,7 +42,7 @@ int cop_run(const cop_node_opts *opts, cop_entry entry) {
         return rc;
     cop_io_start();
     if (opts == NULL || !opts->no_logger)
-        cop_logger_start(NULL);
+        cop_logger_start(opts != NULL ? opts->logger : NULL);
     main_entry = entry;
     pthread_mutex_lock(&gate);
     cop_node_spawn(watch); /* first, so that the main process finds as many others now as later */

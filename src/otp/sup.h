@@ -143,7 +143,7 @@ void *sup_grow(cop_ctx *ctx, void *block, size_t size);
 /* ---- reports and the timeline (sup_report.c) -------------------------------------------------------------- */
 
 /* Is anybody there who reads reports? They are not even built when not. */
-bool sup_is_logged(cop_ctx *ctx);
+bool sup_is_logged(cop_ctx *ctx, cop_level level);
 void sup_report(cop_ctx *ctx, const char *what, cop_term supervisor, cop_term reason,
                 cop_term offender);
 void sup_report_progress(cop_ctx *ctx, cop_term supervisor, cop_term started);

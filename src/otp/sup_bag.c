@@ -219,14 +219,14 @@ static void report(cop_ctx *ctx, const struct bag *b, const char *what, cop_term
                    cop_term pid) {
     const struct kid *kid = at(b, i);
     note(ctx, b, what, pid, reason);
-    if (sup_is_logged(ctx))
+    if (sup_is_logged(ctx, COP_LEVEL_ERROR))
         report_form(ctx, b, what, reason, kid->form, pid, shown_args(ctx, b, kid));
 }
 
 void bag_report_start(cop_ctx *ctx, const struct bag *b, const struct sup_form *form,
                       cop_term reason, cop_term args) {
     note(ctx, b, "start_error", cop_a(undefined).t, reason);
-    if (sup_is_logged(ctx))
+    if (sup_is_logged(ctx, COP_LEVEL_ERROR))
         report_form(ctx, b, "start_error", reason, form, cop_a(undefined).t, args);
 }
 

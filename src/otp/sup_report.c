@@ -18,9 +18,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "log.h"
 #include "sup.h"
+#include "sys.h"
 
-bool sup_is_logged(cop_ctx *ctx) { return !cop_is_none(cop_process_whereis(ctx, cop_a(logger))); }
+bool sup_is_logged(cop_ctx *ctx, cop_level level) { return log_is_heard(ctx, level, true); }
 
 /* ---- reports ---------------------------------------------------------------------------------------------- */
 
@@ -42,20 +44,21 @@ void sup_report(cop_ctx *ctx, const char *what, cop_term supervisor, cop_term re
     cop_term report =
         cop_list(ctx, cop_tuple(ctx, cop_a(supervisor), supervisor),
                  cop_tuple(ctx, cop_as("errorContext"), name),
-                 cop_tuple(ctx, cop_a(reason), reason), cop_tuple(ctx, cop_a(offender), offender));
+                 cop_tuple(ctx, cop_a(reason), sys_bounded(ctx, reason, SYS_REPORT_WORDS)),
+                 cop_tuple(ctx, cop_a(offender), sys_bounded_fields(ctx, offender)));
     cop_log(ctx, COP_LEVEL_ERROR, event(ctx, name, report),
             metadata(ctx, "SUPERVISOR REPORT", cop_a(error_report), cop_a(supervisor_report)));
 }
 
 void sup_report_progress(cop_ctx *ctx, cop_term supervisor, cop_term started) {
     cop_term report = cop_list(ctx, cop_tuple(ctx, cop_a(supervisor), supervisor),
-                               cop_tuple(ctx, cop_a(started), started));
+                               cop_tuple(ctx, cop_a(started), sys_bounded_fields(ctx, started)));
     cop_log(ctx, COP_LEVEL_INFO, event(ctx, cop_a(progress), report),
             metadata(ctx, "PROGRESS REPORT", cop_a(info_report), cop_a(progress)));
 }
 
 void sup_report_message(cop_ctx *ctx, bool dynamic, cop_term message) {
-    if (!sup_is_logged(ctx))
+    if (!log_is_heard(ctx, COP_LEVEL_ERROR, false))
         return;
     if (dynamic) {
         cop_term label = cop_tuple(ctx, cop_as("Elixir.DynamicSupervisor"), cop_a(unexpected_msg));

@@ -176,7 +176,7 @@ void sup_note(cop_ctx *ctx, const struct sup *s, const char *event, uint32_t i, 
 static void report_pid(cop_ctx *ctx, const struct sup *s, const char *what, cop_term reason,
                        uint32_t i, cop_term pid) {
     sup_note(ctx, s, what, i, pid, reason);
-    if (sup_is_logged(ctx))
+    if (sup_is_logged(ctx, COP_LEVEL_ERROR))
         sup_report(ctx, what, sup_shown_name(ctx, s->name, s->module_name), reason,
                    child_info(ctx, s, i, pid));
 }
@@ -198,7 +198,7 @@ static void started(cop_ctx *ctx, struct sup *s, uint32_t i, cop_pid pid) {
     set_state(s, i, CHILD_RUNNING, pid);
     sup_at(s, i)->started_ms = cop_monotonic_ms(ctx);
     sup_note(ctx, s, "started", i, pid.t, cop_a(nil).t);
-    if (sup_is_logged(ctx))
+    if (sup_is_logged(ctx, COP_LEVEL_INFO))
         sup_report_progress(ctx, sup_shown_name(ctx, s->name, s->module_name),
                             child_info(ctx, s, i, pid.t));
 }

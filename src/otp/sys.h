@@ -2,11 +2,21 @@
 #ifndef COP__OTP_SYS_H
 #define COP__OTP_SYS_H
 
-#include <coppice/term.h>
+#include <coppice/proc_lib.h>
 
 /* The module's atom for a table's name: Elixir.Name for a name that begins with a capital. */
 cop_atom sys_module_atom(const char *name);
 /* {module, function, arity} as reports show it: with a list of :Argument__1, ... for the arity. */
 cop_term sys_initial_call_shown(cop_ctx *ctx, cop_term call);
+/* What may be shown of it; redact may be NULL. */
+cop_term sys_shown(cop_ctx *ctx, cop_redact redact, cop_atom what, cop_term term);
+/* cop_proc_lib_crash_report with a behaviour's redact; NULL: the process's own, if it has one. */
+void sys_crash_report(cop_ctx *ctx, const cop_caught *caught, cop_redact redact);
+/* The term, or if it has more words than that the beginning of its text. */
+enum { SYS_REPORT_WORDS = 65536 };
+cop_term sys_bounded(cop_ctx *ctx, cop_term t, size_t max_words);
+
+/* A keyword list, each of its values bounded. */
+cop_term sys_bounded_fields(cop_ctx *ctx, cop_term list);
 
 #endif

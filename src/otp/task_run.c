@@ -147,10 +147,11 @@ static void log_end(cop_ctx *ctx, cop_term owner, cop_term call, cop_term reason
         fun = cop_fun_export(ctx, module, function, arity < 0 ? 0 : (size_t)arity);
     }
     cop_term callers = cop_process_get(ctx, cop_as("$callers").t);
-    cop_term report = cop_map(ctx, cop_a(name), cop_self(ctx), cop_a(starter),
-                              starter_of(ctx, owner), cop_a(function), fun, cop_a(args), args,
-                              cop_a(reason), cop_tuple(ctx, reason, stack), cop_a(process_label),
-                              cop_proc_lib_get_label(ctx, cop_self(ctx)));
+    cop_term report =
+        cop_map(ctx, cop_a(name), cop_self(ctx), cop_a(starter), starter_of(ctx, owner),
+                cop_a(function), fun, cop_a(args), sys_bounded(ctx, args, SYS_REPORT_WORDS),
+                cop_a(reason), cop_tuple(ctx, sys_bounded(ctx, reason, SYS_REPORT_WORDS), stack),
+                cop_a(process_label), cop_proc_lib_get_label(ctx, cop_self(ctx)));
     cop_term event = cop_map(ctx, cop_a(label),
                              cop_tuple(ctx, cop_as("Elixir.Task.Supervisor"), cop_a(terminating)),
                              cop_a(report), report);

@@ -93,7 +93,7 @@ TEST(a_raise_in_a_call) {
                             "** (RuntimeError) boom\n"
                             "Last message (from P): :raise\n"
                             "State: 5\n"
-                            "Client P is alive\n");
+                            "Client P is alive\n\n");
 }
 
 TEST(an_exit_in_a_call) {
@@ -103,7 +103,7 @@ TEST(an_exit_in_a_call) {
                             "** (stop) {:a, 1}\n"
                             "Last message (from P): :exit\n"
                             "State: 5\n"
-                            "Client P is alive\n");
+                            "Client P is alive\n\n");
 }
 
 TEST(a_stop_with_a_reason) {
@@ -113,7 +113,7 @@ TEST(a_stop_with_a_reason) {
                             "** (stop) :bad\n"
                             "Last message (from P): :stop\n"
                             "State: 5\n"
-                            "Client P is alive\n");
+                            "Client P is alive\n\n");
 }
 
 TEST(a_bad_return_value) {
@@ -123,7 +123,7 @@ TEST(a_bad_return_value) {
                             "** (stop) bad return value: :banana\n"
                             "Last message (from P): :badret\n"
                             "State: 5\n"
-                            "Client P is alive\n");
+                            "Client P is alive\n\n");
 }
 
 TEST(a_raise_in_a_cast) {
