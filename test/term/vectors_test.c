@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Terms against the real thing: phash2, the order, inspect and its limits. The values are in
- * vectors/vectors.inc, written by vectors/make.exs from Elixir 1.14 on OTP 25; the terms are read from
- * the text that Elixir printed.
+ * vectors/vectors.inc and phash2.inc, written by the scripts beside them from Elixir 1.14 on OTP 25; the
+ * terms are read from the text that Elixir printed.
  */
 #include <coppice.h>
 #include <coppice/test.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "vectors/phash2.inc"
 #include "vectors/vectors.inc"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -29,6 +30,16 @@ TEST_TERM(phash2_equals_erlangs) {
         EXPECT_INT(cop_phash2(t), hashes[i].hash27);
         EXPECT_INT(cop_phash2_range(t, UINT64_C(4294967296)), hashes[i].hash32);
         EXPECT_INT(cop_phash2_range(t, 1000), hashes[i].hash1000);
+    }
+}
+
+TEST_TERM(phash2_of_random_terms_equals_erlangs) {
+    EXPECT(COUNT(random_hashes) >= 2500);
+    for (size_t i = 0; i < COUNT(random_hashes); i++) {
+        cop_term t = read(ctx, random_hashes[i].text);
+        test_note("%.200s", random_hashes[i].text);
+        EXPECT_INT(cop_phash2_range(t, UINT64_C(4294967296)), random_hashes[i].hash32);
+        EXPECT_INT(cop_phash2_range(t, 7), random_hashes[i].hash7);
     }
 }
 
