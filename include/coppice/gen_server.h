@@ -58,6 +58,7 @@ typedef struct cop_init {
  *                   beginning of its text; 0 = 65536
  *   status_data     the rows of the last {:data, list} of get_status; `shown` is the state as
  *                   format_status and redact show it. NULL: [{'State', shown}]
+ *   status_more     a list of further items of get_status, behind that one. NULL: none
  * A server that keeps terms outside of its state may set range 1 of cop_process_keep.
  */
 typedef struct cop_gen_server {
@@ -77,6 +78,7 @@ typedef struct cop_gen_server {
     cop_redact redact;
     size_t report_max_words;
     cop_term (*status_data)(cop_ctx *ctx, const void *state, cop_term shown);
+    cop_term (*status_more)(cop_ctx *ctx, const void *state);
 } cop_gen_server;
 
 /* ---- what init returns ------------------------------------------------------------------- */

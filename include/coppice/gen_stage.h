@@ -175,7 +175,7 @@ static inline cop_stage_init cop_stage_init_return(cop_term term) {
 /*
  * The table of a stage; it lives as long as the program. NULL is Elixir's default for each callback.
  *   name, state_size, state_terms, terminate, state_to_term, state_from_term, code_change, redact,
- *   report_max_words   as of a gen_server (coppice/gen_server.h)
+ *   report_max_words, status_more   as of a gen_server (coppice/gen_server.h)
  *   init               required; the state is zeroed
  *   handle_demand      producer: so many more events are asked for; > 0. NULL: ends it with :undef
  *   handle_events      consumer, producer-consumer: a batch from one subscription; `from` is {producer,
@@ -212,6 +212,7 @@ typedef struct cop_gen_stage {
     cop_term (*format_status)(cop_ctx *ctx, cop_term status);
     cop_term (*redact)(cop_ctx *ctx, cop_atom what, cop_term term);
     size_t report_max_words;
+    cop_term (*status_more)(cop_ctx *ctx, const void *state);
 } cop_gen_stage;
 
 /* ---- starting and talking -------------------------------------------------------------------------------- */

@@ -194,6 +194,11 @@ static cop_term dyn_state_to_term(cop_ctx *ctx, const void *state) {
     return cop_map_merge(ctx, map, more);
 }
 
+static cop_term dyn_status_more(cop_ctx *ctx, const void *state) {
+    const struct dyn *d = state;
+    return sup_status(ctx, d->bag.module_name);
+}
+
 static const cop_gen_server dynamic_server = {
     .name = "supervisor",
     .state_size = sizeof(struct dyn),
@@ -204,6 +209,7 @@ static const cop_gen_server dynamic_server = {
     .handle_info = dyn_handle_info,
     .terminate = dyn_terminate,
     .state_to_term = dyn_state_to_term,
+    .status_more = dyn_status_more,
 };
 
 cop_started cop_dynamic_supervisor_start_link_module(cop_ctx *ctx, const cop_supervisor *module,

@@ -175,8 +175,11 @@ static cop_term sys_status(cop_ctx *ctx, void *state) {
     cop_term rows = s->module->status_data != NULL
                         ? s->module->status_data(ctx, user_state(s), shown)
                         : cop_list(ctx, cop_tuple(ctx, cop_charlist(ctx, "State"), shown));
-    return cop_list(ctx, cop_tuple(ctx, cop_a(header), header(ctx, s->sys.name)),
-                    cop_tuple(ctx, cop_a(data), data), cop_tuple(ctx, cop_a(data), rows));
+    cop_term more =
+        s->module->status_more != NULL ? s->module->status_more(ctx, user_state(s)) : COP_NIL;
+    return cop_list_tail(ctx, cop_tuple(ctx, cop_a(header), header(ctx, s->sys.name)),
+                         cop_tuple(ctx, cop_a(data), data), cop_tuple(ctx, cop_a(data), rows),
+                         more);
 }
 
 static cop_term sys_get_state(cop_ctx *ctx, void *state) { return gen_server_state(ctx, state); }

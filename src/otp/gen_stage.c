@@ -223,6 +223,11 @@ static cop_term on_code_change(cop_ctx *ctx, void *state, cop_term old_vsn, cop_
     return st->module->code_change(ctx, st->user, old_vsn, extra);
 }
 
+static cop_term on_status_more(cop_ctx *ctx, const void *state) {
+    const struct stage *st = stage_of(state);
+    return st->module->status_more(ctx, st->user);
+}
+
 /* ---- the start --------------------------------------------------------------------------------------------------- */
 
 static void tables_release(void *object) {
@@ -351,6 +356,7 @@ static struct table *table_new(cop_ctx *ctx, const cop_gen_stage *module) {
         .redact = module->redact,
         .report_max_words = module->report_max_words,
         .status_data = stage_status_data,
+        .status_more = module->status_more != NULL ? on_status_more : NULL,
     };
     return table;
 }
@@ -372,7 +378,8 @@ static cop_start_opts start_opts(const cop_start_opts *opts) {
     cop_start_opts o = { 0 };
     if (opts != NULL)
         o = *opts;
-    o.initial_call = "GenStage";
+    if (o.initial_call == NULL)
+        o.initial_call = "GenStage";
     return o;
 }
 

@@ -170,6 +170,8 @@ extern const cop_module sup_partition_module;
 /* What $initial_call shows, {:supervisor, Module, 1}, as a start option has it. */
 enum { SUP_CALL = 300 };
 const char *sup_initial_call(char *out, const cop_supervisor *module);
+/* [{:supervisor, [{'Callback', Module}]}], which get_status has behind the rest. */
+cop_term sup_status(cop_ctx *ctx, cop_atom module);
 /* {:local, name}, {:via, module, name} or {pid, module} */
 cop_term sup_shown_name(cop_ctx *ctx, cop_term name, cop_atom module);
 extern const cop_supervisor sup_default_module;

@@ -124,7 +124,11 @@ struct sup_started sup_start(cop_ctx *ctx, const struct sup_form *form, cop_term
                              cop_term args) {
     struct sup_started out = { .is = SUP_FAILED };
     COP_TRY(ctx) { call(ctx, form, extra, args, &out); }
-    COP_CATCH(caught) { out = (struct sup_started){ .is = SUP_RAISED, .caught = *caught }; }
+    COP_CATCH(caught) {
+        out = (struct sup_started){ .is = SUP_RAISED, .caught = *caught };
+        if (caught->class == COP_CLASS_THROW) /* its reason names the place too */
+            out.caught.stacktrace = cop_stacktrace(ctx);
+    }
     return out;
 }
 
@@ -281,4 +285,9 @@ cop_term sup_shown_name(cop_ctx *ctx, cop_term name, cop_atom module) {
     if (cop_is_none(name))
         return cop_tuple(ctx, cop_self(ctx), module);
     return cop_is_atom(name) ? cop_tuple(ctx, cop_a(local), name) : name;
+}
+
+cop_term sup_status(cop_ctx *ctx, cop_atom module) {
+    cop_term callback = cop_tuple(ctx, cop_charlist(ctx, "Callback"), module);
+    return cop_list(ctx, cop_tuple(ctx, cop_a(supervisor), cop_list(ctx, callback)));
 }

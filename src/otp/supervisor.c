@@ -367,6 +367,11 @@ static cop_term sup_state_to_term(cop_ctx *ctx, const void *state) {
                      cop_saved_load(ctx, s->t->args));
 }
 
+static cop_term sup_status_more(cop_ctx *ctx, const void *state) {
+    const struct sup *s = state;
+    return sup_status(ctx, s->module_name);
+}
+
 static const cop_gen_server supervisor_server = {
     .name = "supervisor",
     .state_size = sizeof(struct sup),
@@ -377,6 +382,7 @@ static const cop_gen_server supervisor_server = {
     .handle_info = sup_handle_info,
     .terminate = sup_terminate,
     .state_to_term = sup_state_to_term,
+    .status_more = sup_status_more,
 };
 
 cop_started cop_supervisor_start_link_module(cop_ctx *ctx, const cop_supervisor *module,
