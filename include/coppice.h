@@ -5,6 +5,7 @@
 /* The whole public API. Tests include coppice/test.h too. */
 #include <coppice/agent.h>
 #include <coppice/child_spec.h>
+#include <coppice/consumer_supervisor.h>
 #include <coppice/dispatcher.h>
 #include <coppice/dynamic_supervisor.h>
 #include <coppice/enum.h>
