@@ -14,12 +14,15 @@
 #include "via.h"
 
 cop_atom sys_module_atom(const char *name) {
-    char full[300] = "Elixir.";
+    static const char prefix[] = "Elixir.";
+    char full[300];
     if (name == NULL)
         return cop_a(nil);
-    if (name[0] < 'A' || name[0] > 'Z' || strlen(name) > sizeof full - 8)
+    size_t size = strlen(name);
+    if (name[0] < 'A' || name[0] > 'Z' || size > sizeof full - sizeof prefix)
         return cop_atom_new(name);
-    strcat(full, name);
+    memcpy(full, prefix, sizeof prefix - 1);
+    memcpy(full + sizeof prefix - 1, name, size + 1);
     return cop_atom_new(full);
 }
 

@@ -169,7 +169,8 @@ static cop_term initial_call_of(cop_ctx *ctx, const char *given, const char *ent
     int arity;
     if (given == NULL)
         return cop_tuple(ctx, cop_a(c), cop_atom_new(entry), 2);
-    if (sscanf(given, "%255[^:]:%255[^/]/%d", module, function, &arity) == 3)
+    if (strchr(given, ':') != NULL
+        && sscanf(given, "%255[^:]:%255[^/]/%d", module, function, &arity) == 3)
         return cop_tuple(ctx, sys_module_atom(module), sys_module_atom(function), arity);
     return cop_tuple(ctx, sys_module_atom(given), cop_a(init), 1);
 }
