@@ -371,4 +371,59 @@ int64_t cop__gen_stage_estimate_buffered_count(cop_ctx *ctx, cop_term stage, int
 #define cop_gen_stage_estimate_buffered_count(ctx, stage, timeout_ms) \
     cop__gen_stage_estimate_buffered_count((ctx), COP_TERM(stage), (timeout_ms))
 
+/* ---- enumerables ---------------------------------------------------------------------------------------------- */
+
+/*
+ * Options of cop_gen_stage_from_enumerable; NULL or zeroed is the default of each.
+ *   no_link         the producer is not linked to the caller
+ *   stop_on_cancel  it stops with :normal when its last subscription is over (on_cancel: :stop)
+ *   demand, dispatcher, dispatcher_opts   as of init
+ *   start           name and other start options
+ */
+typedef struct cop_from_enumerable_opts {
+    bool no_link;
+    bool stop_on_cancel;
+    cop_stage_demand demand;
+    const cop_dispatcher *dispatcher;
+    cop_term dispatcher_opts;
+    cop_start_opts start;
+} cop_from_enumerable_opts;
+
+cop_started cop__gen_stage_from_enumerable(cop_ctx *ctx, cop_term enumerable,
+                                           const cop_from_enumerable_opts *opts);
+/*
+ * Starts a producer of an enumerable's elements (coppice/enum.h). It takes as many as are asked for, and
+ * may wait for them. When there are no more it stops with :normal, once those that wait for demand are
+ * gone: so a consumer of it is usually transient.
+ *
+ * Elixir:  GenStage.from_enumerable/2
+ * Errors:  in the producer: it ends with what the enumerable raises
+ */
+#define cop_gen_stage_from_enumerable(ctx, enumerable, opts) \
+    cop__gen_stage_from_enumerable((ctx), COP_TERM(enumerable), (opts))
+
+/*
+ * Options of cop_gen_stage_stream.
+ *   demand     what the producers' demand mode is set to when all are subscribed
+ *   producers  whose; a list of stages. COP_NONE: those of the subscriptions; to be given when one of these
+ *              is a producer-consumer
+ */
+typedef struct cop_stage_stream_opts {
+    cop_stage_demand demand;
+    cop_term producers;
+} cop_stage_stream_opts;
+/*
+ * An enumerable of what producers emit. Whoever walks along it is their consumer, with automatic demand.
+ *
+ * Elixir:        GenStage.stream/2
+ * Subscriptions: a list of stages and {stage, options}, as cop_subscription makes them
+ * Returns:       the stream. Its end is that of all subscriptions; the walk exits with {reason, {GenStage,
+ *                :close_stream, [_]}} when one ends as its mode cancel does not allow, with {:noproc,
+ *                {GenStage, :init_stream, [subscriptions]}} when a producer is not there. An early end of
+ *                the walk cancels all and leaves no message behind
+ * Errors:        an ArgumentError for what is no list, and for bad options
+ */
+cop_term cop_gen_stage_stream(cop_ctx *ctx, cop_term subscriptions,
+                              const cop_stage_stream_opts *opts);
+
 #endif

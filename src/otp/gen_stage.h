@@ -127,6 +127,16 @@ cop_next stage_producer_gone(cop_ctx *ctx, struct stage *st, uint32_t i, cop_ato
 /* A producer-consumer handles what it has while there is demand. */
 cop_next stage_drain(cop_ctx *ctx, struct stage *st);
 
+/* How a list is cut: `old` of what was open before it is left, and `now` will be open after it. */
+struct stage_cut {
+    int64_t old, now;
+};
+/* The next chunk: its size; how much is asked for after it; how much of it nobody asked for. */
+int64_t stage_next_chunk(const struct stage_sub *sub, struct stage_cut *cut, int64_t left,
+                         int64_t *ask, int64_t *excess);
+/* Cuts without handling anything: what is open afterwards. Logs what came in excess. */
+int64_t stage_open_after(cop_ctx *ctx, const struct stage_sub *sub, int64_t count, cop_term from);
+
 /* ---- gen_stage_producer.c ----------------------------------------------------------------------------------- */
 
 /* A message {:"$gen_producer", from, what}. */

@@ -34,14 +34,8 @@ static void send_ask(cop_ctx *ctx, cop_term pid, cop_term tag, int64_t n) {
 
 /* ---- events ------------------------------------------------------------------------------------------------ */
 
-/* Where a list's chunks have got to: `old` of what was open before it, `now` as it will be after it. */
-struct walk {
-    int64_t old, now;
-};
-
-/* The next chunk: its size; how much is asked for after it; how much of it nobody asked for. */
-static int64_t next_chunk(const struct stage_sub *sub, struct walk *walk, int64_t left,
-                          int64_t *ask, int64_t *excess) {
+int64_t stage_next_chunk(const struct stage_sub *sub, struct stage_cut *walk, int64_t left,
+                         int64_t *ask, int64_t *excess) {
     int64_t size = left < sub->max - sub->min ? left : sub->max - sub->min;
     int64_t counted = size < walk->old ? size : walk->old;
     *excess = size - counted;
@@ -55,12 +49,11 @@ static int64_t next_chunk(const struct stage_sub *sub, struct walk *walk, int64_
     return size;
 }
 
-/* Walks once without handling anything: what is open afterwards, and who sent too much. */
-static int64_t open_after(cop_ctx *ctx, const struct stage_sub *sub, int64_t count, cop_term from) {
-    struct walk walk = { sub->open, sub->open };
+int64_t stage_open_after(cop_ctx *ctx, const struct stage_sub *sub, int64_t count, cop_term from) {
+    struct stage_cut walk = { sub->open, sub->open };
     int64_t ask, excess;
     for (int64_t done = 0; done < count;) {
-        done += next_chunk(sub, &walk, count - done, &ask, &excess);
+        done += stage_next_chunk(sub, &walk, count - done, &ask, &excess);
         if (excess > 0)
             stage_log(ctx, COP_LEVEL_ERROR,
                       "GenStage consumer ~tp has received ~tp events in excess from: ~tp",
@@ -71,13 +64,13 @@ static int64_t open_after(cop_ctx *ctx, const struct stage_sub *sub, int64_t cou
 
 static cop_next handle_chunks(cop_ctx *ctx, struct stage *st, struct stage_sub *sub,
                               cop_events events, cop_term from) {
-    struct walk walk = { sub->open, sub->open };
+    struct stage_cut walk = { sub->open, sub->open };
     int64_t ask, excess;
     cop_next next = cop_noreply();
     cop_term pid = stage_sub_pid(ctx, sub), tag = stage_sub_tag(ctx, sub);
-    sub->open = open_after(ctx, sub, (int64_t)events.count, from);
+    sub->open = stage_open_after(ctx, sub, (int64_t)events.count, from);
     while (events.count > 0) {
-        size_t size = (size_t)next_chunk(sub, &walk, (int64_t)events.count, &ask, &excess);
+        size_t size = (size_t)stage_next_chunk(sub, &walk, (int64_t)events.count, &ask, &excess);
         next = stage_call_events(ctx, st, cop_events_take(events, size), (cop_from){ from });
         if (stage_stops(next))
             return next;
