@@ -30,6 +30,9 @@ enum {
     PROBES = 1000,
     SUPERVISOR_CHILDREN = 100000,
     TASKS = 100000,
+    STAGE_EVENTS = 2000000,
+    STAGE_DEMAND = 1000,
+    STAGE_CONSUMERS = 4,
 };
 
 /* One workload: runs inside a fresh process and prints its lines. */
@@ -70,6 +73,10 @@ void bench_supervisor_shutdown(cop_ctx *ctx);
 void bench_supervisor_shutdown_100k(cop_ctx *ctx);
 void bench_task_async_await(cop_ctx *ctx);
 void bench_task_async_stream(cop_ctx *ctx);
+void bench_genstage_pipeline(cop_ctx *ctx);
+void bench_genstage_demand1(cop_ctx *ctx);
+void bench_genstage_broadcast(cop_ctx *ctx);
+void bench_genstage_partition(cop_ctx *ctx);
 void bench_hog_cooperative(cop_ctx *ctx);
 void bench_hog_uncooperative(cop_ctx *ctx);
 void bench_hog_blocking(cop_ctx *ctx);

@@ -79,10 +79,11 @@ static cop_stage_next source_cancel(cop_ctx *ctx, void *state, cop_term why, cop
 static cop_stage_next source_info(cop_ctx *ctx, void *state, cop_term message) {
     if (cop_match(message, cop_a(stop)))
         return cop_stage_stop(cop_a(normal));
-    stage_log(ctx, COP_LEVEL_WARNING,
-              "** Undefined handle_info in ~tp~n** Unhandled message: ~tp~n** Stream started at:~n~tp",
-              cop_list(ctx, cop_as("Elixir.GenStage.Streamer"), message,
-                       cop_process_get(ctx, cop_as("$started_at").t)));
+    stage_log(
+        ctx, COP_LEVEL_WARNING,
+        "** Undefined handle_info in ~tp~n** Unhandled message: ~tp~n** Stream started at:~n~tp",
+        cop_list(ctx, cop_as("Elixir.GenStage.Streamer"), message,
+                 cop_process_get(ctx, cop_as("$started_at").t)));
     return cop_stage_noreply();
 }
 
@@ -109,10 +110,10 @@ cop_started cop__gen_stage_from_enumerable(cop_ctx *ctx, cop_term enumerable,
     if (opts != NULL)
         o = *opts;
     cop_term stack = cop_process_info(ctx, cop_self(ctx), cop_a(current_stacktrace));
-    cop_term arg = cop_tuple(
-        ctx, enumerable, (uint64_t)(uintptr_t)o.dispatcher,
-        cop_is_none(o.dispatcher_opts) ? cop_a(nil).t : o.dispatcher_opts,
-        cop_bool(o.demand == COP_DEMAND_ACCUMULATE), cop_bool(o.stop_on_cancel), stack);
+    cop_term arg =
+        cop_tuple(ctx, enumerable, (uint64_t)(uintptr_t)o.dispatcher,
+                  cop_is_none(o.dispatcher_opts) ? cop_a(nil).t : o.dispatcher_opts,
+                  cop_bool(o.demand == COP_DEMAND_ACCUMULATE), cop_bool(o.stop_on_cancel), stack);
     return o.no_link ? cop_gen_stage_start(ctx, &source, arg, &o.start)
                      : cop_gen_stage_start_link(ctx, &source, arg, &o.start);
 }

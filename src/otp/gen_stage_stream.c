@@ -26,11 +26,11 @@
 
 struct stream {
     struct stage_subs subs;
-    cop_term walk;         /* a reference */
-    cop_term sender;       /* the tag in the table of who sent the current list */
-    struct stage_cut cut;  /* of the current list */
-    int64_t rest;          /* elements of the current list that are in no chunk yet */
-    int64_t left, ask;     /* of the current chunk: elements, and what is asked for behind it */
+    cop_term walk;        /* a reference */
+    cop_term sender;      /* the tag in the table of who sent the current list */
+    struct stage_cut cut; /* of the current list */
+    int64_t rest;         /* elements of the current list that are in no chunk yet */
+    int64_t left, ask;    /* of the current chunk: elements, and what is asked for behind it */
     bool begun;
 };
 
@@ -89,9 +89,9 @@ static cop_term stage_in(cop_term element, cop_term *opts) {
 }
 
 static _Noreturn void exit_in(cop_ctx *ctx, cop_term reason, cop_atom function, cop_term arg) {
-    cop_exit(ctx, cop_tuple(ctx, reason,
-                            cop_tuple(ctx, cop_as("Elixir.GenStage"), function,
-                                      cop_list(ctx, arg))));
+    cop_exit(ctx,
+             cop_tuple(ctx, reason,
+                       cop_tuple(ctx, cop_as("Elixir.GenStage"), function, cop_list(ctx, arg))));
 }
 
 /* The producer's pid; COP_NONE: skipped. */
@@ -110,8 +110,7 @@ static cop_term subscribe(cop_ctx *ctx, struct stream *s, cop_term element, cop_
     sub->max = sub->open = how.max;
     sub->min = how.min;
     sub->cancel = how.cancel;
-    send(ctx, s, producer, monitor,
-         cop_tuple(ctx, cop_a(subscribe), cop_a(nil), opts));
+    send(ctx, s, producer, monitor, cop_tuple(ctx, cop_a(subscribe), cop_a(nil), opts));
     send(ctx, s, producer, monitor, cop_tuple(ctx, cop_a(ask), how.max));
     return producer;
 }
@@ -307,8 +306,8 @@ cop_term cop_gen_stage_stream(cop_ctx *ctx, cop_term subscriptions,
     if (opts != NULL)
         o = *opts;
     if (!cop_is_proper_list(subscriptions))
-        sup_argument_error(ctx, "GenStage.stream/1 expects a list of subscriptions, got: ",
-                           subscriptions, "");
+        sup_argument_error(
+            ctx, "GenStage.stream/1 expects a list of subscriptions, got: ", subscriptions, "");
     for (cop_term l = subscriptions; cop_get_cons(l, &element, &l);)
         check(ctx, element);
     cop_atom mode = o.demand == COP_DEMAND_ACCUMULATE ? cop_a(accumulate) : cop_a(forward);

@@ -5,7 +5,8 @@
  */
 #include "gen_stage_help.h"
 
-#define COUNTER "%{init: {:producer, 0}, demand: :count, id: :p, tell: [:demand, :subscribe, :cancel]}"
+#define COUNTER \
+    "%{init: {:producer, 0}, demand: :count, id: :p, tell: [:demand, :subscribe, :cancel]}"
 
 static cop_term stream(cop_ctx *ctx, const char *subscriptions) {
     return cop_gen_stage_stream(ctx, T(ctx, subscriptions), NULL);
@@ -55,7 +56,8 @@ TEST(GT_142_a_producer_that_is_not_there) {
     EXPECT_EXIT(ctx, "{:noproc, {GenStage, :close_stream, [_]}}") {
         cop_enum_take(ctx, stream(ctx, P("[%s]", S(dead))), 1);
     }
-    EXPECT_TERM(ctx, cop_enum_take(ctx, stream(ctx, "[{:unknown, [cancel: :temporary]}]"), 1), "[]");
+    EXPECT_TERM(ctx, cop_enum_take(ctx, stream(ctx, "[{:unknown, [cancel: :temporary]}]"), 1),
+                "[]");
     cop_term s = stream(ctx, P("[{%s, [cancel: :temporary]}]", S(dead)));
     EXPECT_TERM(ctx, cop_enum_take(ctx, s, 1), "[]");
     EXPECT_TERM(ctx, test_flush(ctx), "[]");
@@ -131,10 +133,11 @@ TEST(GT_146_what_a_stream_asks_for) {
     EXPECT_TERM(ctx, test_flush(ctx), "[]");
     EXPECT_TERM(ctx, cop_enum_take(ctx, s, 3), "[0, 1, 2]");
     settle(ctx, p);
-    EXPECT_TERM(ctx, test_flush(ctx),
-                P("[{:p, :subscribe, :consumer, [max_demand: 4, key: 1], {%s, {_, _}}}, {:p, :demand, "
-                  "4}, {:p, :demand, 2}, {:p, :cancel, {:cancel, :normal}, {%s, {_, _}}}]",
-                  S(cop_self(ctx)), S(cop_self(ctx))));
+    EXPECT_TERM(
+        ctx, test_flush(ctx),
+        P("[{:p, :subscribe, :consumer, [max_demand: 4, key: 1], {%s, {_, _}}}, {:p, :demand, "
+          "4}, {:p, :demand, 2}, {:p, :cancel, {:cancel, :normal}, {%s, {_, _}}}]",
+          S(cop_self(ctx)), S(cop_self(ctx))));
     act_end(ctx, p);
 }
 
@@ -160,8 +163,10 @@ TEST(GT_148_the_producers_are_told_to_go_forward) {
     EXPECT_TERM(ctx, cop_gen_stage_demand(ctx, p), ":forward");
     act_end(ctx, p);
     p = act(ctx, accumulating);
-    cop_pid pc = act(ctx, P("%%{init: {:producer_consumer, 0, [subscribe_to: [%s]]}, events: :pass, "
-                            "tell: []}", S(p)));
+    cop_pid pc =
+        act(ctx, P("%%{init: {:producer_consumer, 0, [subscribe_to: [%s]]}, events: :pass, "
+                   "tell: []}",
+                   S(p)));
     cop_stage_stream_opts opts = { .producers = cop_list(ctx, p) };
     cop_term s = cop_gen_stage_stream(ctx, cop_list(ctx, pc), &opts);
     EXPECT_TERM(ctx, cop_enum_take(ctx, s, 2), "[0, 1]");
@@ -188,12 +193,14 @@ TEST(GT_148_or_left_accumulating_until_told_by_hand) {
 }
 
 TEST(GT_149_bad_arguments_of_a_stream) {
-    EXPECT_ERROR(ctx, "%ArgumentError{message: \"invalid options for :p producer (expected :max_demand "
-                      "to be equal to or greater than 1, got: 0)\"}") {
+    EXPECT_ERROR(ctx,
+                 "%ArgumentError{message: \"invalid options for :p producer (expected :max_demand "
+                 "to be equal to or greater than 1, got: 0)\"}") {
         stream(ctx, "[{:p, [max_demand: 0]}]");
     }
-    EXPECT_ERROR(ctx, "%ArgumentError{message: \"GenStage.stream/1 expects a list of subscriptions, "
-                      "got: :p\"}") {
+    EXPECT_ERROR(ctx,
+                 "%ArgumentError{message: \"GenStage.stream/1 expects a list of subscriptions, "
+                 "got: :p\"}") {
         stream(ctx, ":p");
     }
 }
@@ -219,8 +226,10 @@ TEST(a_producer_joins_a_stream_that_runs) {
 
 TEST(a_stream_of_several_producers_ends_with_the_last) {
     cop_pid p = from(ctx, "[1, 2, 3]", NULL), q = from(ctx, "[4, 5]", NULL);
-    cop_term s = stream(ctx, P("[{%s, [cancel: :transient, max_demand: 2]}, {%s, [cancel: :transient, "
-                               "max_demand: 1]}]", S(p), S(q)));
+    cop_term s =
+        stream(ctx, P("[{%s, [cancel: :transient, max_demand: 2]}, {%s, [cancel: :transient, "
+                      "max_demand: 1]}]",
+                      S(p), S(q)));
     cop_term list = cop_enum_to_list(ctx, s), element;
     int64_t sum = 0, n;
     EXPECT_INT(cop_list_length(list), 5);
@@ -256,7 +265,9 @@ TEST(GT_160_with_and_without_a_link_and_by_name) {
     act_end(ctx, p);
 }
 
-static void ask(cop_ctx *ctx, cop_pid p, int n) { to_producer(ctx, p, T(ctx, ":t"), P("{:ask, %d}", n)); }
+static void ask(cop_ctx *ctx, cop_pid p, int n) {
+    to_producer(ctx, p, T(ctx, ":t"), P("{:ask, %d}", n));
+}
 
 static cop_ref fake_consumer(cop_ctx *ctx, cop_pid p) {
     cop_ref ref = cop_process_monitor(ctx, p);
@@ -327,8 +338,9 @@ TEST(GT_163_an_enumerable_that_raises) {
 
 TEST(GT_164_on_cancel) {
     for (int stop = 0; stop < 2; stop++) {
-        cop_pid p = from(ctx, "[1, 2, 3]",
-                         &(cop_from_enumerable_opts){ .no_link = true, .stop_on_cancel = stop == 1 });
+        cop_pid p =
+            from(ctx, "[1, 2, 3]",
+                 &(cop_from_enumerable_opts){ .no_link = true, .stop_on_cancel = stop == 1 });
         cop_ref ref = cop_process_monitor(ctx, p);
         to_producer(ctx, p, T(ctx, ":a"), "{:subscribe, nil, []}");
         to_producer(ctx, p, T(ctx, ":b"), "{:subscribe, nil, []}");
@@ -345,8 +357,10 @@ TEST(GT_164_on_cancel) {
 }
 
 TEST(GT_165_options_of_from_enumerable) {
-    cop_pid p = from(ctx, "[1, 2, 3]", &(cop_from_enumerable_opts){
-        .no_link = true, .demand = COP_DEMAND_ACCUMULATE, .dispatcher = &cop_broadcast_dispatcher });
+    cop_pid p = from(ctx, "[1, 2, 3]",
+                     &(cop_from_enumerable_opts){ .no_link = true,
+                                                  .demand = COP_DEMAND_ACCUMULATE,
+                                                  .dispatcher = &cop_broadcast_dispatcher });
     EXPECT_TERM(ctx, cop_gen_stage_demand(ctx, p), ":accumulate");
     EXPECT_TERM(ctx, cop_sys_get_state(ctx, p, 0),
                 "%{dispatcher_mod: GenStage.BroadcastDispatcher, buffer: {_, 0, 10000}}");
@@ -360,8 +374,9 @@ TEST(GT_165_options_of_from_enumerable) {
 }
 
 TEST(the_end_waits_for_the_buffer) {
-    cop_pid p = from(ctx, "[1, 2, 3]", &(cop_from_enumerable_opts){
-        .no_link = true, .dispatcher = &cop_broadcast_dispatcher });
+    cop_pid p = from(
+        ctx, "[1, 2, 3]",
+        &(cop_from_enumerable_opts){ .no_link = true, .dispatcher = &cop_broadcast_dispatcher });
     cop_ref ref = fake_consumer(ctx, p);
     ask(ctx, p, 5);
     to_producer(ctx, p, T(ctx, ":u"), "{:subscribe, nil, []}"); /* the same process: refused */
