@@ -293,6 +293,7 @@ struct collection {
     uint64_t *hp, *end;         /* in the block that is filled now */
     struct cop__block *current; /* NULL before the first */
     struct cop__block *fresh;   /* blocks made by this collection, oldest first */
+    struct cop__block **next;   /* where the next one of them goes */
     size_t fresh_words;
     size_t bound; /* words that may still come, at most */
 };
@@ -331,10 +332,8 @@ static void next_block(struct collection *gc, size_t words) {
     block->top = block->words;
     if (gc->current != NULL)
         gc->current->top = gc->hp;
-    if (gc->fresh == NULL)
-        gc->fresh = block;
-    else
-        gc->current->next = block;
+    *gc->next = block;
+    gc->next = &block->next;
     gc->current = block;
     gc->fresh_words += room;
     gc->hp = block->words;
@@ -469,6 +468,7 @@ static void move_all(struct collection *gc, struct cop__roots *roots, size_t cou
 
 void cop__heap_collect(struct cop__heap *heap, struct cop__roots *roots, size_t count, bool full) {
     struct collection gc = { .heap = heap, .full = full, .bound = young_bound(heap) };
+    gc.next = &gc.fresh;
     if (full)
         gc.bound += used_words(heap->old);
     if (!full && heap->old != NULL) {
