@@ -178,11 +178,17 @@ static inline void end_kid(cop_ctx *ctx, cop_pid kid, cop_atom reason) {
     end_of(ctx, ref);
 }
 
-/* The account of its only producer: {count, pending}. Its messages so far are handled then. */
-static inline cop_term account_of(cop_ctx *ctx, cop_pid sup) {
-    cop_term state, producers, tag, account;
+/* A field of its state. Its messages so far are handled then. */
+static inline cop_term state_field(cop_ctx *ctx, cop_pid sup, cop_atom field) {
+    cop_term state, value;
     EXPECT(cop_match_key(cop_sys_get_state(ctx, sup, 0), cop_a(state), &state));
-    EXPECT(cop_match_key(state, cop_a(producers), &producers));
+    EXPECT(cop_match_key(state, field, &value));
+    return value;
+}
+
+/* The account of its only producer: {count, pending}. */
+static inline cop_term account_of(cop_ctx *ctx, cop_pid sup) {
+    cop_term producers = state_field(ctx, sup, cop_a(producers)), tag, account;
     cop_map_iter it = cop_map_first(producers);
     EXPECT(cop_map_next(&it, &tag, &account));
     return cop_tuple(ctx, cop_elem(account, 1), cop_elem(account, 2));
@@ -190,15 +196,18 @@ static inline cop_term account_of(cop_ctx *ctx, cop_pid sup) {
 #define ACCOUNT(pattern) EXPECT_TERM(ctx, account_of(ctx, sup), pattern)
 #define COUNTS(pattern) EXPECT_TERM(ctx, cop_consumer_supervisor_count_children(ctx, sup), pattern)
 
-/* Waits until it has so many children: their exits have reached it. */
-static inline void await_children(cop_ctx *ctx, cop_pid sup, int64_t n) {
+/* Waits until it has so many children, of which so many run: their exits have reached it. */
+static inline void await_counts(cop_ctx *ctx, cop_pid sup, int64_t run, int64_t all) {
     int64_t active = -1, workers = -1;
-    while (active != n || workers != n) {
+    while (active != run || workers != all) {
         cop_term counts = cop_consumer_supervisor_count_children(ctx, sup);
         EXPECT(cop_match_key(counts, cop_a(active), &active)
                && cop_match_key(counts, cop_a(workers), &workers));
         cop_yield(ctx);
     }
+}
+static inline void await_children(cop_ctx *ctx, cop_pid sup, int64_t n) {
+    await_counts(ctx, sup, n, n);
 }
 
 static inline void no_ask(cop_ctx *ctx, cop_pid sup) {

@@ -236,16 +236,6 @@ static void restarted(cop_ctx *ctx, cop_pid sup, const char *then) {
     end_kid(ctx, next_kid(ctx), cop_a(whatever));
 }
 
-static void await_counts(cop_ctx *ctx, cop_pid sup, int64_t want_active, int64_t want_workers) {
-    int64_t active = -1, workers = -1;
-    while (active != want_active || workers != want_workers) {
-        cop_term counts = cop_consumer_supervisor_count_children(ctx, sup);
-        cop_match_key(counts, cop_a(active), &active);
-        cop_match_key(counts, cop_a(workers), &workers);
-        cop_yield(ctx);
-    }
-}
-
 TEST(CS_012_what_a_restart_may_come_to) {
     cop_pid sup = start_sup(ctx, TRANSIENT, "[strategy: :one_for_one, max_restarts: 100000]");
     restarted(ctx, sup, ":ok3");
