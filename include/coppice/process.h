@@ -258,6 +258,10 @@ void cop_process_idle_timeout(cop_ctx *ctx, int64_t ms);
  * runs entry(ctx, arg) with the queue untouched. Elixir: Process.hibernate/3. Never returns.
  */
 _Noreturn void cop_process_hibernate(cop_ctx *ctx, cop_entry entry, cop_term arg);
+/* The same, woken only by a message that `wanted` accepts, as for cop_receive_match: others stay in the queue and
+   wake nobody. wanted_arg must not be on the C stack. Never returns. */
+_Noreturn void cop_process_hibernate_match(cop_ctx *ctx, cop_wanted wanted, void *wanted_arg,
+                                           cop_entry entry, cop_term arg);
 /* A callback process that should collect fully and count as hibernating until its next message. */
 void cop_process_hibernate_after_callback(cop_ctx *ctx);
 

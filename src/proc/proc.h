@@ -262,6 +262,9 @@ struct cop__extra {
     bool no_kill, no_log, off_heap, with_shared, sensitive, async_dist;
     cop_term owner;             /* a port's */
     struct cop__env *last_word; /* a port's: delivered after its end */
+    cop_wanted wanted;          /* HIBERNATED: what wakes it; NULL: any message */
+    void *wanted_arg;
+    struct cop__env **wanted_at; /* where the queue has not been looked at */
 };
 
 struct cop_ctx {

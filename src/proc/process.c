@@ -380,6 +380,15 @@ _Noreturn void cop_process_hibernate(cop_ctx *ctx, cop_entry entry, cop_term arg
     cop__back(ctx, BACK_BECOME);
 }
 
+_Noreturn void cop_process_hibernate_match(cop_ctx *ctx, cop_wanted wanted, void *wanted_arg,
+                                           cop_entry entry, cop_term arg) {
+    struct cop__extra *extra = cop__extra_of(ctx);
+    extra->wanted = wanted;
+    extra->wanted_arg = wanted_arg;
+    extra->wanted_at = &ctx->queue;
+    cop_process_hibernate(ctx, entry, arg);
+}
+
 void cop_process_hibernate_after_callback(cop_ctx *ctx) { ctx->hibernate_asked = true; }
 
 void cop_process_idle_timeout(cop_ctx *ctx, int64_t ms) {

@@ -294,13 +294,31 @@ static void park_again(cop_ctx *p) {
         cop__turn(w, p);
 }
 
+/* Is there what it waits for? A message that was refused is not looked at again: only the owner takes from
+   the queue, and new ones come at its end. */
+static bool is_awaited(cop_ctx *p) {
+    struct cop__extra *x = p->extra;
+    if (x == NULL || x->wanted == NULL)
+        return p->queue != NULL;
+    for (; *x->wanted_at != NULL; x->wanted_at = &(*x->wanted_at)->next) {
+        cop__leave(p);
+        bool yes = x->wanted((*x->wanted_at)->term, x->wanted_arg);
+        cop__enter(p);
+        if (yes) {
+            x->wanted = NULL;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void turn_hibernated(cop_ctx *p) {
     cop__take_in(p);
     if (p->pending_exit) {
         finish(p, BACK_EXIT);
         return;
     }
-    if (p->queue == NULL || p->suspended) {
+    if (p->suspended || !is_awaited(p)) {
         park_again(p);
         return;
     }

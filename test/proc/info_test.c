@@ -369,6 +369,53 @@ TEST(PR_114_hibernate_with_mail_or_to_an_unknown_function) {
     }
 }
 
+static bool is_odd(cop_term message, void *arg) {
+    int64_t n;
+    ++*(int *)arg;
+    return cop_get_i64(message, &n) && n % 2 != 0;
+}
+
+static void tell_all(cop_ctx *ctx, cop_term to) {
+    cop_term message;
+    while (cop_receive(ctx, 0, &message))
+        cop_send(ctx, to, message);
+}
+
+static int looked_at;
+static void hibernate_for_odd(cop_ctx *ctx, cop_term to) {
+    cop_process_hibernate_match(ctx, is_odd, &looked_at, tell_all, to);
+}
+
+TEST(a_hibernating_process_may_be_woken_by_some_messages_only) {
+    cop_pid pid = cop_spawn(ctx, hibernate_for_odd, me(ctx).t);
+    for (int i = 0; i < 100; i += 2)
+        cop_send(ctx, pid, i);
+    while (!cop_matches(ctx, cop_process_info(ctx, pid, cop_a(message_queue_len)), "50", NULL))
+        cop_yield(ctx);
+    REFUTE_RECEIVE(ctx, "_", 10);
+    EXPECT_TERM(ctx, cop_process_info(ctx, pid, cop_a(current_function)),
+                "{:erlang, :hibernate, 3}");
+    EXPECT_INT(looked_at, 50); /* each once */
+    cop_send(ctx, pid, 101);
+    for (int64_t i = 0; i < 100; i += 2)
+        EXPECT(cop_match(ASSERT_RECEIVE(ctx, "_"), i)); /* all kept their places */
+    ASSERT_RECEIVE(ctx, "101");
+}
+
+TEST(one_that_hibernates_for_some_messages_may_find_one_there) {
+    cop_pid pid = cop_spawn(ctx, hibernate_for_odd, me(ctx).t);
+    cop_process_suspend(ctx, pid, 0);
+    cop_send(ctx, pid, 2);
+    cop_send(ctx, pid, 3);
+    cop_process_resume(ctx, pid);
+    ASSERT_RECEIVE(ctx, "3");
+    EXPECT_TERM(ctx, test_flush(ctx), "[2]");
+    pid = cop_spawn(ctx, hibernate_for_odd, me(ctx).t);
+    cop_send(ctx, pid, 2);
+    cop_process_exit(ctx, pid, cop_a(kill));
+    test_await_down(ctx, pid);
+}
+
 /* ---- suspend ----------------------------------------------------------------------------------------------------- */
 
 static void echo(cop_ctx *ctx, cop_term to) {
