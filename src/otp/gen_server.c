@@ -238,7 +238,7 @@ static void on_raised(cop_ctx *ctx, void *state, const cop_caught *caught) {
 
 /* How the server waits after a return. */
 static void wait_as_asked(cop_ctx *ctx, struct server *s) {
-    s->idle_is_hibernate = false;
+    s->idle_is_hibernate = s->asleep = false;
     if (s->timeout_ms >= 0) {
         cop_process_idle_timeout(ctx, s->timeout_ms);
     } else if (s->hibernate) {
@@ -327,6 +327,37 @@ static void serve(cop_ctx *ctx, struct server *s, enum step step, cop_term what,
     gen_server_proceed(ctx, s, dispatch(ctx, s, step, what, (cop_from){ client }));
 }
 
+/* ---- hibernation and suspension ---------------------------------------------------------------------------- */
+
+/* Was it hibernating when the message came that it serves now? */
+static bool hibernates(const struct server *s) {
+    return s->timeout_ms < 0 && (s->hibernate || s->hibernate_after_ms == 0 || s->asleep);
+}
+
+static void suspended_awoke(cop_ctx *ctx, cop_term address);
+
+/* A system message was served: it hibernates again, also if that message has suspended it. */
+static void go_on_hibernating(cop_ctx *ctx, struct server *s) {
+    if (sys_is_suspended(&s->sys))
+        sys_hibernate(ctx, &s->sys, suspended_awoke, cop_of(ctx, (int64_t)(uintptr_t)s));
+    wait_as_asked(ctx, s);
+}
+
+/* What it does, on a stack of its own, when something came for it meanwhile. */
+static void suspended_awoke(cop_ctx *ctx, cop_term address) {
+    int64_t at = 0;
+    cop_get_i64(address, &at);
+    struct server *s = (struct server *)(uintptr_t)at;
+    COP_TRY(ctx) { sys_serve_suspended(ctx, &s->sys, &gen_server_sys, s); }
+    COP_CATCH(caught) {
+        if (!s->ends)
+            crash(ctx, s, caught);
+        cop_rethrow(ctx, caught);
+    }
+    go_on_hibernating(ctx, s);
+    cop_become(ctx, &gen_server_callbacks, s);
+}
+
 static void on_message(cop_ctx *ctx, void *state, cop_term message) {
     struct server *s = state;
     cop_term from, request, reason;
@@ -336,6 +367,8 @@ static void on_message(cop_ctx *ctx, void *state, cop_term message) {
         serve(ctx, s, STEP_CALL, request, from, message, request);
     } else if (cop_match_tuple(message, cop_as("$gen_cast"), &request)) {
         serve(ctx, s, STEP_CAST, request, COP_NONE, message, message);
+    } else if (hibernates(s) && sys_serve(ctx, &s->sys, &gen_server_sys, s, message)) {
+        go_on_hibernating(ctx, s);
     } else if (cop_sys_handle(ctx, &s->sys, &gen_server_sys, s, message)) {
         wait_as_asked(ctx, s); /* a time-out starts again with its full value */
     } else if (cop_match_tuple(message, cop_as("EXIT"), s->sys.parent, &reason)) {
@@ -349,6 +382,7 @@ static void on_message(cop_ctx *ctx, void *state, cop_term message) {
 static void on_timeout(cop_ctx *ctx, void *state) {
     struct server *s = state;
     if (s->idle_is_hibernate) {
+        s->asleep = true;
         cop_process_hibernate_after_callback(ctx);
         return;
     }

@@ -16,7 +16,8 @@ struct server {
     int64_t hibernate_after_ms; /* -1: never */
     uint8_t step;               /* enum step: which callback runs */
     bool hibernate, idle_is_hibernate;
-    bool ends; /* terminate has had its turn: the exit that follows is the end */
+    bool asleep; /* it hibernates because nothing came for hibernate_after_ms */
+    bool ends;   /* terminate has had its turn: the exit that follows is the end */
     /* terms */
     cop_sys sys;           /* parent, registered name or pid, debug options, phase */
     cop_term last_message; /* for reports, while a callback runs */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sys: the process's side. cop_sys_handle answers one system message; a process that is suspended by it
- * stays in `suspended`, a selective receive of what may come then, until it is resumed. So what its
- * return means to the process is always: go on.
+ * stays in it, in a selective receive of what may come then, until it is resumed. So what its return means to the
+ * process is always: go on. A gen_server that hibernates when it is suspended hibernates on: it is woken, on a
+ * fresh stack, only by what may come.
  *
  * The process's own functions are called here to look into it and to change it. What they raise is
  * caught, made an answer, and the process lives; only terminate does not come back.
@@ -16,7 +17,7 @@
 
 #include "sys_debug.h"
 
-static bool is_suspended(const cop_sys *sys) { return cop_match(sys->phase, cop_a(suspended)); }
+bool sys_is_suspended(const cop_sys *sys) { return cop_match(sys->phase, cop_a(suspended)); }
 
 static cop_term class_atom(cop_class class) {
     return class == COP_CLASS_ERROR  ? cop_a(error).t
@@ -26,7 +27,7 @@ static cop_term class_atom(cop_class class) {
 
 static cop_term get_status(cop_ctx *ctx, cop_sys *sys, const cop_sys_callbacks *cb, void *state) {
     cop_term misc = cb->status != NULL ? cb->status(ctx, state) : cb->get_state(ctx, state);
-    cop_term phase = is_suspended(sys) ? cop_a(suspended).t : cop_a(running).t;
+    cop_term phase = sys_is_suspended(sys) ? cop_a(suspended).t : cop_a(running).t;
     cop_term parent = cop_is_none(sys->parent) ? cop_self(ctx).t : sys->parent;
     return cop_tuple(ctx, cop_a(status), cop_self(ctx),
                      cop_tuple(ctx, cop_a(module), sys_module_atom(cb->module)),
@@ -100,7 +101,7 @@ static cop_term answer(cop_ctx *ctx, cop_sys *sys, const cop_sys_callbacks *cb, 
         return replace_state(ctx, cb, state, a);
     if (cop_match_tuple(request, cop_a(debug), &a))
         return sys_debug_command(ctx, sys, cb, a);
-    if (is_suspended(sys)
+    if (sys_is_suspended(sys)
         && cop_match_tuple(request, cop_a(change_code), &module, &old_vsn, &extra))
         return change_code(ctx, cb, state, module, old_vsn, extra);
     return cop_tuple(ctx, cop_a(error), cop_tuple(ctx, cop_a(unknown_system_msg), request));
@@ -131,23 +132,42 @@ static bool is_for_suspended(cop_term message, void *arg) {
            || is_parents_end(arg, message, &any);
 }
 
-static void suspended(cop_ctx *ctx, cop_sys *sys, const cop_sys_callbacks *cb, void *state) {
-    while (is_suspended(sys)) {
-        cop_term message, from, request, reason;
-        cop_receive_match(ctx, COP_INFINITY, is_for_suspended, sys, &message);
-        if (cop_match_tuple(message, cop_a(system), &from, &request))
-            serve(ctx, sys, cb, state, from, request);
-        else if (is_parents_end(sys, message, &reason))
-            cb->terminate(ctx, state, reason);
-    }
+/* Takes one message that is for a suspended process; false if none came in time. */
+static bool take_one(cop_ctx *ctx, cop_sys *sys, const cop_sys_callbacks *cb, void *state,
+                     int64_t timeout_ms) {
+    cop_term message, from, request, reason;
+    if (!cop_receive_match(ctx, timeout_ms, is_for_suspended, sys, &message))
+        return false;
+    if (cop_match_tuple(message, cop_a(system), &from, &request))
+        serve(ctx, sys, cb, state, from, request);
+    else if (is_parents_end(sys, message, &reason))
+        cb->terminate(ctx, state, reason);
+    return true;
+}
+
+bool sys_serve(cop_ctx *ctx, cop_sys *sys, const cop_sys_callbacks *cb, void *state,
+               cop_term message) {
+    cop_term from, request;
+    if (!cop_match_tuple(message, cop_a(system), &from, &request))
+        return false;
+    serve(ctx, sys, cb, state, from, request);
+    return true;
+}
+
+void sys_serve_suspended(cop_ctx *ctx, cop_sys *sys, const cop_sys_callbacks *cb, void *state) {
+    while (sys_is_suspended(sys) && take_one(ctx, sys, cb, state, 0))
+        ;
+}
+
+_Noreturn void sys_hibernate(cop_ctx *ctx, cop_sys *sys, cop_entry entry, cop_term arg) {
+    cop_process_hibernate_match(ctx, is_for_suspended, sys, entry, arg);
 }
 
 bool cop_sys_handle(cop_ctx *ctx, cop_sys *sys, const cop_sys_callbacks *callbacks, void *state,
                     cop_term message) {
-    cop_term from, request;
-    if (!cop_match_tuple(message, cop_a(system), &from, &request))
+    if (!sys_serve(ctx, sys, callbacks, state, message))
         return false;
-    serve(ctx, sys, callbacks, state, from, request);
-    suspended(ctx, sys, callbacks, state);
+    while (sys_is_suspended(sys))
+        take_one(ctx, sys, callbacks, state, COP_INFINITY);
     return true;
 }

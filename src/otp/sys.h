@@ -3,6 +3,7 @@
 #define COP__OTP_SYS_H
 
 #include <coppice/proc_lib.h>
+#include <coppice/sys.h>
 
 /* The module's atom for a table's name: Elixir.Name for a name that begins with a capital. */
 cop_atom sys_module_atom(const char *name);
@@ -18,5 +19,17 @@ cop_term sys_bounded(cop_ctx *ctx, cop_term t, size_t max_words);
 
 /* A keyword list, each of its values bounded. */
 cop_term sys_bounded_fields(cop_ctx *ctx, cop_term list);
+
+/* ---- for a server that hibernates while it is suspended (sys.c) ---- */
+
+/* Serves one message if it is a system message; does not wait when that suspends the process. */
+bool sys_serve(cop_ctx *ctx, cop_sys *sys, const cop_sys_callbacks *cb, void *state,
+               cop_term message);
+bool sys_is_suspended(const cop_sys *sys);
+/* Hibernates until a message comes that a suspended process takes, then runs entry(ctx, arg). `sys` stands in
+   the process's state. */
+_Noreturn void sys_hibernate(cop_ctx *ctx, cop_sys *sys, cop_entry entry, cop_term arg);
+/* Serves what is there for a suspended process, until nothing is or it is resumed. */
+void sys_serve_suspended(cop_ctx *ctx, cop_sys *sys, const cop_sys_callbacks *cb, void *state);
 
 #endif

@@ -430,6 +430,55 @@ TEST(SY_029_hibernation_goes_on_after_a_system_message) {
     ASSERT_RECEIVE(ctx, "{:info, :plain}");
 }
 
+static void expect_hibernating(cop_ctx *ctx, cop_pid p) {
+    REFUTE_RECEIVE(ctx, "_", 10); /* it answers before it hibernates */
+    EXPECT_TERM(ctx, cop_process_info(ctx, p, cop_a(current_function)), "{:erlang, :hibernate, 3}");
+}
+
+/* OTP's shows the same, but wakes for each plain message (its reductions go on growing, observed). */
+TEST(SY_029_a_hibernating_server_hibernates_in_suspension) {
+    cop_pid p = numbered(ctx);
+    cop_gen_server_call(ctx, p, cop_a(hibernate), 0);
+    cop_sys_suspend(ctx, p, 0);
+    expect_hibernating(ctx, p);
+    for (int i = 0; i < 3; i++)
+        cop_send(ctx, p, cop_a(plain)); /* wakes nobody */
+    expect_hibernating(ctx, p);
+    EXPECT_TERM(ctx, cop_process_info(ctx, p, cop_a(message_queue_len)), "3");
+    EXPECT_TERM(ctx, cop_sys_get_state(ctx, p, 0), "4");
+    expect_hibernating(ctx, p);
+    cop_sys_resume(ctx, p, 0);
+    for (int i = 0; i < 3; i++)
+        ASSERT_RECEIVE(ctx, "{:info, :plain}");
+    EXPECT_TERM(ctx, cop_gen_server_call(ctx, p, cop_a(get), 0), "4");
+}
+
+TEST(SY_029_it_ends_by_stop_and_by_what_is_no_request) {
+    for (int i = 0; i < 2; i++) {
+        cop_pid p = start_srv(ctx, COP_INT(4), &(cop_start_opts){ .hibernate_after_ms = COP_ZERO });
+        cop_sys_suspend(ctx, p, 0);
+        expect_hibernating(ctx, p);
+        cop_process_unlink(ctx, p);
+        cop_process_monitor(ctx, p);
+        if (i == 0)
+            cop_gen_server_stop(ctx, p, cop_a(normal), 0);
+        else
+            cop_send(ctx, p, cop_tuple(ctx, cop_a(system), cop_a(bad), cop_a(get_state)));
+        cop_term down = ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, _}");
+        EXPECT_TERM(ctx, cop_elem(down, 4), i == 0 ? ":normal" : "{:function_clause, _}");
+        ASSERT_RECEIVE(ctx, "{:terminate, _, 4}");
+    }
+}
+
+TEST(SY_029_one_that_went_to_sleep_by_itself_hibernates_in_suspension) {
+    cop_pid p = start_srv(ctx, COP_INT(4), &(cop_start_opts){ .hibernate_after_ms = 5 });
+    cop_process_sleep(ctx, 200);
+    cop_sys_suspend(ctx, p, 0);
+    expect_hibernating(ctx, p);
+    cop_sys_resume(ctx, p, 0);
+    EXPECT_TERM(ctx, cop_gen_server_call(ctx, p, cop_a(get), 0), "4");
+}
+
 TEST(SY_030_change_code_of_a_running_server_is_unknown) {
     cop_term extra = cop_tuple(ctx, cop_a(ok), 2);
     EXPECT_TERM(ctx, cop_sys_change_code(ctx, numbered(ctx), cop_a(cc), cop_a(v), extra, 0),
