@@ -103,6 +103,20 @@ static cop_init dyn_init(cop_ctx *ctx, void *state, cop_term packed) {
     return cop_init_ok();
 }
 
+/* Another version of its code: init is asked for flags again; the children stay. */
+static cop_term dyn_code_change(cop_ctx *ctx, void *state, cop_term old_vsn, cop_term extra) {
+    struct dyn *d = state;
+    cop_term flags, result = d->module->init(ctx, bag_args(ctx, &d->bag));
+    if (cop_match(result, cop_a(ignore)))
+        return cop_a(ok).t;
+    if (!cop_match_tuple(result, cop_a(ok), &flags) || !cop_is_map(flags))
+        return result;
+    cop_term bad = take_flags(ctx, d, flags);
+    return cop_is_none(bad)
+               ? cop_a(ok).t
+               : cop_tuple(ctx, cop_a(error), cop_tuple(ctx, cop_a(supervisor_data), bad));
+}
+
 /* ---- callbacks ------------------------------------------------------------------------------------------- */
 
 static void dyn_terminate(cop_ctx *ctx, void *state, cop_term reason) {
@@ -210,6 +224,7 @@ static const cop_gen_server dynamic_server = {
     .terminate = dyn_terminate,
     .state_to_term = dyn_state_to_term,
     .status_more = dyn_status_more,
+    .code_change = dyn_code_change,
 };
 
 cop_started cop_dynamic_supervisor_start_link_module(cop_ctx *ctx, const cop_supervisor *module,

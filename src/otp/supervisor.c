@@ -70,13 +70,19 @@ static cop_term take_flags(cop_ctx *ctx, struct sup *s, cop_term flags) {
     return COP_NONE;
 }
 
-/* Takes a specification in; what is wrong with it, or COP_NONE and *i. */
-static cop_term take_spec(cop_ctx *ctx, struct sup *s, cop_term term, uint32_t *i) {
+/* What is wrong with a specification, or COP_NONE and *spec. */
+static cop_term check_spec(cop_ctx *ctx, const struct sup *s, cop_term term,
+                           struct sup_spec *spec) {
     struct sup_raw raw;
-    struct sup_spec spec;
     if (!sup_raw_from(term, &raw))
         return wrong(ctx, "invalid_child_spec", term);
-    cop_term bad = sup_check(ctx, &raw, cop_atom_new(auto_shutdowns[s->auto_shutdown]).t, &spec);
+    return sup_check(ctx, &raw, cop_atom_new(auto_shutdowns[s->auto_shutdown]).t, spec);
+}
+
+/* Takes a specification in; what is wrong with it, or COP_NONE and *i. */
+static cop_term take_spec(cop_ctx *ctx, struct sup *s, cop_term term, uint32_t *i) {
+    struct sup_spec spec;
+    cop_term bad = check_spec(ctx, s, term, &spec);
     if (!cop_is_none(bad))
         return bad;
     *i = sup_find(s, spec.id);
@@ -169,6 +175,60 @@ static cop_init sup_init(cop_ctx *ctx, void *state, cop_term packed) {
         return start_with(ctx, s, flags, specs);
     return cop_init_stop(
         cop_tuple(ctx, cop_a(bad_return), cop_tuple(ctx, s->module_name, cop_a(init), result)));
+}
+
+/* ---- another version of its code -------------------------------------------------------------------------- */
+
+static cop_term check_specs(cop_ctx *ctx, const struct sup *s, cop_term specs) {
+    cop_term ids = cop_map(ctx), known;
+    for (; cop_is_cons(specs); specs = cop_tail(specs)) {
+        struct sup_spec spec;
+        cop_term bad = check_spec(ctx, s, cop_head(specs), &spec);
+        if (!cop_is_none(bad))
+            return bad;
+        if (cop_map_get(ids, spec.id, &known))
+            return wrong(ctx, "duplicate_child_name", spec.id);
+        ids = cop_map_put(ctx, ids, spec.id, cop_a(true).t);
+    }
+    return COP_NONE;
+}
+
+/* The list is in init's order afterwards; those that it does not name any more come behind (observed). */
+static void change_specs(cop_ctx *ctx, struct sup *s, cop_term specs) {
+    int64_t named = cop_list_length(specs);
+    for (; cop_is_cons(specs); specs = cop_tail(specs)) {
+        struct sup_spec spec;
+        check_spec(ctx, s, cop_head(specs), &spec);
+        uint32_t i = sup_find(s, spec.id);
+        if (i == NONE)
+            sup_append(ctx, s, &spec);
+        else
+            sup_respecify(s, i, &spec);
+    }
+    for (int64_t unnamed = s->t->count - named; unnamed > 0; unnamed--)
+        sup_move_last(s, s->t->first);
+}
+
+/* init is asked again. Flags and specifications, by id, are those that it gives, all or none; nobody is
+   started or stopped. A child that it does not name any more stays. */
+static cop_term sup_code_change(cop_ctx *ctx, void *state, cop_term old_vsn, cop_term extra) {
+    struct sup *s = state, new = *s;
+    cop_term inner, flags, specs, result = s->module->init(ctx, cop_saved_load(ctx, s->t->args));
+    if (cop_match(result, cop_a(ignore)))
+        return cop_a(ok).t;
+    if (!cop_match_tuple(result, cop_a(ok), &inner) || !cop_match_tuple(inner, &flags, &specs)
+        || !cop_is_proper_list(specs))
+        return result;
+    cop_term bad = take_flags(ctx, &new, flags), any;
+    if (cop_match_tuple(bad, cop_a(invalid_type), &any))
+        bad = wrong(ctx, "bad_flags", flags); /* as of old; observed */
+    if (cop_is_none(bad))
+        bad = check_specs(ctx, &new, specs);
+    if (!cop_is_none(bad))
+        return cop_tuple(ctx, cop_a(error), bad);
+    *s = new;
+    change_specs(ctx, s, specs);
+    return cop_a(ok).t;
 }
 
 /* ---- callbacks ------------------------------------------------------------------------------------------- */
@@ -383,6 +443,7 @@ static const cop_gen_server supervisor_server = {
     .terminate = sup_terminate,
     .state_to_term = sup_state_to_term,
     .status_more = sup_status_more,
+    .code_change = sup_code_change,
 };
 
 cop_started cop_supervisor_start_link_module(cop_ctx *ctx, const cop_supervisor *module,

@@ -77,22 +77,29 @@ static uint32_t entry_new(cop_ctx *ctx, struct tables *t) {
     return t->used++;
 }
 
+static void put_last(struct tables *t, uint32_t i) {
+    t->children[i].prev = t->last;
+    t->children[i].next = NONE;
+    *(t->last != NONE ? &t->children[t->last].next : &t->first) = i;
+    t->last = i;
+}
+
+static void take_out(struct tables *t, uint32_t i) {
+    const struct child *child = &t->children[i];
+    *(child->prev != NONE ? &t->children[child->prev].next : &t->first) = child->next;
+    *(child->next != NONE ? &t->children[child->next].prev : &t->last) = child->prev;
+}
+
 uint32_t sup_append(cop_ctx *ctx, struct sup *s, const struct sup_spec *spec) {
     struct tables *t = s->t;
     uint32_t i = entry_new(ctx, t);
     t->children[i] = (struct child){
-        .prev = t->last,
-        .next = NONE,
         .form = sup_form_new(spec),
         .id = cop_term_save(spec->id),
         .args = cop_term_save(spec->args),
         .hash = cop_phash2(spec->id),
     };
-    if (t->last != NONE)
-        t->children[t->last].next = i;
-    else
-        t->first = i;
-    t->last = i;
+    put_last(t, i);
     t->count++;
     sup_table_put(&t->by_id, t->children[i].hash, i);
     return i;
@@ -115,12 +122,25 @@ void sup_remove(struct sup *s, uint32_t i) {
     struct child *child = &t->children[i];
     set_state(s, i, CHILD_UNDEFINED, NO_PID);
     sup_table_remove(&t->by_id, child->hash, i);
-    *(child->prev != NONE ? &t->children[child->prev].next : &t->first) = child->next;
-    *(child->next != NONE ? &t->children[child->next].prev : &t->last) = child->prev;
+    take_out(t, i);
     child_free(child);
     *child = (struct child){ .next = t->free };
     t->free = i;
     t->count--;
+}
+
+void sup_respecify(struct sup *s, uint32_t i, const struct sup_spec *spec) {
+    struct child *child = sup_at(s, i);
+    sup_form_release(child->form);
+    child->form = sup_form_new(spec);
+    cop_saved_forget(child->args);
+    child->args = cop_term_save(spec->args);
+    sup_move_last(s, i);
+}
+
+void sup_move_last(struct sup *s, uint32_t i) {
+    take_out(s->t, i);
+    put_last(s->t, i);
 }
 
 /* ---- showing ------------------------------------------------------------------------------------------- */

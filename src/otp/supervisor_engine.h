@@ -54,6 +54,9 @@ uint32_t sup_find(const struct sup *s, cop_term id);
 /* Puts a child at the end of the list; it does not run. */
 uint32_t sup_append(cop_ctx *ctx, struct sup *s, const struct sup_spec *spec);
 void sup_remove(struct sup *s, uint32_t i);
+/* Gives a child another specification, and the last place in the list; it runs on as it does. */
+void sup_respecify(struct sup *s, uint32_t i, const struct sup_spec *spec);
+void sup_move_last(struct sup *s, uint32_t i);
 
 /* How a child is shown: :restarting to users, {:restarting, pid} in reports. */
 cop_term sup_id_term(cop_ctx *ctx, const struct sup *s, uint32_t i);

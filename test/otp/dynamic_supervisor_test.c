@@ -55,6 +55,21 @@ TEST(DS_002_two_unnamed_ones_clash_by_their_id) {
                 "{:error, {:already_started, _}}");
 }
 
+TEST(DS_002_names_of_all_kinds_stand_beside_each_other) {
+    static const char *const names[] = { ":simple", "{:global, :g}",
+                                         "{:via, Registry, {R, \"v\"}}" };
+    begin(ctx);
+    cop_registry_start_link(ctx, T(ctx, "[keys: :unique, name: R]"));
+    cop_pid sup = sup_of(ctx, COP_NIL, "[strategy: :one_for_one]");
+    for (int i = 0; i < 3; i++) {
+        char spec[100];
+        snprintf(spec, sizeof spec, "{DynamicSupervisor, [name: %s]}", names[i]);
+        EXPECT_TERM(ctx, cop_supervisor_start_child_term(ctx, sup, T(ctx, spec)), "{:ok, _}");
+    }
+    for (int i = 0; i < 3; i++)
+        EXPECT_TERM(ctx, cop_dynamic_supervisor_which_children(ctx, T(ctx, names[i])), "[]");
+}
+
 TEST(DS_003_ids_of_child_specs) {
     static const char *const cases[][2] = {
         { "[name: :foo]", ":foo" },
@@ -158,6 +173,39 @@ TEST(DS_011_the_initial_call_is_that_of_a_Supervisor) {
     cop_pid d = dyn(ctx, "[]"), s = sup_of(ctx, COP_NIL, "[strategy: :one_for_one]");
     cop_term item = cop_tuple(ctx, cop_a(dictionary), cop_as("$initial_call"));
     EXPECT_SAME(ctx, cop_process_info(ctx, d, item), cop_process_info(ctx, s, item));
+}
+
+/* What init returns for the code to come, as text. */
+static const char *of_new_code;
+static cop_term changing_init(cop_ctx *ctx, cop_term arg) {
+    return T(ctx, of_new_code == NULL ? "{:ok, %{}}" : of_new_code);
+}
+static const cop_supervisor changing = { "Changing", changing_init };
+
+static cop_term new_code(cop_ctx *ctx, cop_pid sup, const char *result) {
+    of_new_code = result;
+    cop_sys_suspend(ctx, sup, 0);
+    cop_term answer =
+        cop_sys_change_code(ctx, sup, cop_as("Elixir.Changing"), cop_a(undefined), COP_NIL, 0);
+    cop_sys_resume(ctx, sup, 0);
+    return answer;
+}
+
+/* sys wraps whatever is not {:ok, state} (observed with DynamicSupervisor of Elixir 1.14). */
+TEST(DS_012_code_change) {
+    begin(ctx);
+    of_new_code = NULL;
+    cop_pid sup = cop_dynamic_supervisor_start_link_module(ctx, &changing, COP_NIL, NULL).pid;
+    cop_pid first = add_w(ctx, sup, "a", "");
+    EXPECT_TERM(ctx, new_code(ctx, sup, "{:ok, %{strategy: :rest_for_all}}"),
+                "{:error, {:error, {:supervisor_data, {:invalid_strategy, :rest_for_all}}}}");
+    EXPECT_TERM(ctx, new_code(ctx, sup, ":odd"), "{:error, :odd}");
+    EXPECT_TERM(ctx, new_code(ctx, sup, ":ignore"), ":ok");
+    add_w(ctx, sup, "b", ""); /* without a limit still */
+    EXPECT_TERM(ctx, new_code(ctx, sup, "{:ok, %{max_children: 1}}"), ":ok");
+    counts(ctx, sup, "%{specs: 2, active: 2, supervisors: 0, workers: 2}");
+    EXPECT(cop_process_is_alive(ctx, first));
+    EXPECT_TERM(ctx, add_term(ctx, sup, W(ctx, "c", "")), "{:error, :max_children}");
 }
 
 /* ---- start_child ------------------------------------------------------------------------------------------ */

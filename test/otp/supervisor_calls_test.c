@@ -607,3 +607,65 @@ TEST(the_console_shows_forgotten_arguments) {
                "Start Call: W.start_link/?\nRestart: :temporary\nShutdown: 5000\n"
                "Type: :worker\n");
 }
+
+/* ---- another version of its code ---------------------------------------------------------------------------- */
+
+static const char *of_new_code;
+static cop_term changing_init(cop_ctx *ctx, cop_term arg) { return T(ctx, of_new_code); }
+static const cop_supervisor changing = { "Changing", changing_init };
+
+static cop_term new_code(cop_ctx *ctx, cop_pid sup, const char *result) {
+    of_new_code = result;
+    cop_sys_suspend(ctx, sup, 0);
+    cop_term answer =
+        cop_sys_change_code(ctx, sup, cop_as("Elixir.Changing"), cop_a(undefined), COP_NIL, 0);
+    cop_sys_resume(ctx, sup, 0);
+    return answer;
+}
+
+#define W_SPEC(id, more) "%{id: " id ", start: {W, :start_link, [[id: " id "]]}" more "}"
+
+static cop_pid changing_start(cop_ctx *ctx) {
+    begin(ctx);
+    of_new_code = "{:ok, {%{intensity: 3}, [" W_SPEC(":a", "") ", " W_SPEC(":b", "") "]}}";
+    cop_pid sup = cop_supervisor_start_link_module(ctx, &changing, COP_NIL, NULL).pid;
+    EVENTS(ctx, "[{:up, :a}, {:up, :b}]");
+    return sup;
+}
+
+/* Observed with :supervisor of OTP 25, also the order of the children. */
+TEST(new_code_gives_a_supervisor_other_flags_and_specs_and_starts_nobody) {
+    cop_pid sup = changing_start(ctx), b = child(ctx, sup, "b");
+    EXPECT_TERM(ctx,
+                new_code(ctx, sup,
+                         "{:ok, {%{strategy: :one_for_all}, [" W_SPEC(":c", "") ", " W_SPEC(
+                             ":b", ", restart: :temporary, shutdown: 7") "]}}"),
+                ":ok");
+    NO_EVENTS(ctx, sup);
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup),
+                "[{:a, _, :worker, [W]}, {:b, _, :worker, [W]}, {:c, :undefined, :worker, [W]}]");
+    EXPECT_TERM(ctx, cop_supervisor_get_childspec(ctx, sup, cop_a(b)),
+                "{:ok, %{restart: :temporary, shutdown: 7}}");
+    EXPECT(child(ctx, sup, "b").t.w == b.t.w);
+    kill_child(ctx, sup, "b"); /* by its new specification */
+    EXPECT_TERM(ctx, cop_supervisor_restart_child(ctx, sup, cop_a(c)), "{:ok, _}");
+    EXPECT_TERM(ctx, cop_supervisor_get_childspec(ctx, sup, cop_a(b)), "{:error, :not_found}");
+}
+
+TEST(new_code_of_a_supervisor_that_is_wrong_changes_nothing) {
+    static const char *const cases[][2] = {
+        { "{:ok, {%{strategy: :nope}, []}}", "{:error, {:error, {:invalid_strategy, :nope}}}" },
+        { "{:ok, {[], []}}", "{:error, {:error, {:bad_flags, []}}}" },
+        { "{:ok, {%{intensity: 9}, [%{id: 1}]}}", "{:error, {:error, :missing_start}}" },
+        { "{:ok, {%{}, [" W_SPEC(":c", "") ", " W_SPEC(":c", "") "]}}",
+          "{:error, {:error, {:duplicate_child_name, :c}}}" },
+        { ":odd", "{:error, :odd}" },
+        { ":ignore", ":ok" },
+    };
+    cop_pid sup = changing_start(ctx);
+    cop_term before = cop_sys_get_state(ctx, sup, 0);
+    for (int i = 0; i < 6; i++) {
+        EXPECT_TERM(ctx, new_code(ctx, sup, cases[i][0]), cases[i][1]);
+        EXPECT_SAME(ctx, cop_sys_get_state(ctx, sup, 0), before);
+    }
+}
