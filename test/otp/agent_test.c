@@ -114,6 +114,19 @@ TEST(AG_002_and_012_child_specs) {
     EXPECT_TERM(ctx, spec, "%{id: {Agent, 1}, start: {Agent, :start_link, [_]}}");
 }
 
+/* use Agent, id: :id, restart: :temporary, shutdown: :infinity, start: {:foo, :bar, []} */
+TEST(AG_002_the_spec_of_a_module) {
+    cop_term foo = cop_tuple(ctx, cop_a(foo), cop_a(bar), COP_NIL);
+    cop_term overrides = cop_list(
+        ctx, cop_tuple(ctx, cop_a(id), cop_a(id)), cop_tuple(ctx, cop_a(restart), cop_a(temporary)),
+        cop_tuple(ctx, cop_a(shutdown), cop_a(infinity)), cop_tuple(ctx, cop_a(start), foo));
+    EXPECT_SAME(ctx, cop_child_spec_use(ctx, "Mine", COP_WORKER, COP_NIL, overrides),
+                cop_map(ctx, cop_a(id), cop_a(id), cop_a(restart), cop_a(temporary),
+                        cop_a(shutdown), cop_a(infinity), cop_a(start), foo));
+    EXPECT_TERM(ctx, cop_child_spec_use(ctx, "Mine", COP_WORKER, COP_INT(1), COP_NONE),
+                "%{id: Mine, start: {Mine, :start_link, [1]}}");
+}
+
 TEST(AG_003_the_life_of_an_agent) {
     cop_module_load(&calc);
     cop_term init = cop_fun_export(ctx, cop_as("Elixir.Calc"), cop_a(new), 0);

@@ -169,6 +169,20 @@ TEST(GS_019_start_monitor) {
     REFUTE_RECEIVE(ctx, "{:DOWN, _, _, _, _}", 0);
 }
 
+TEST(GS_020_child_specs) {
+    cop_term given = cop_list(ctx, cop_a(hello)),
+             foo = cop_tuple(ctx, cop_a(foo), cop_a(bar), COP_NIL);
+    EXPECT_TERM(ctx, cop_child_spec_use(ctx, "Stack", COP_WORKER, given, COP_NONE),
+                "%{id: Stack, start: {Stack, :start_link, [[:hello]]}}");
+    EXPECT_INT(cop_map_size(cop_child_spec_use(ctx, "Stack", COP_WORKER, given, COP_NONE)), 2);
+    cop_term overrides = cop_list(
+        ctx, cop_tuple(ctx, cop_a(id), cop_a(id)), cop_tuple(ctx, cop_a(restart), cop_a(temporary)),
+        cop_tuple(ctx, cop_a(shutdown), cop_a(infinity)), cop_tuple(ctx, cop_a(start), foo));
+    EXPECT_SAME(ctx, cop_child_spec_use(ctx, "Stack", COP_WORKER, given, overrides),
+                cop_map(ctx, cop_a(id), cop_a(id), cop_a(restart), cop_a(temporary),
+                        cop_a(shutdown), cop_a(infinity), cop_a(start), foo));
+}
+
 static void loop_entry(cop_ctx *ctx, cop_term arg) {
     struct one state = { .value = COP_INT(7), .watcher = cop_self(ctx).t };
     cop_start_opts opts = { .name = arg.w == cop_a(none).t.w ? unnamed : (cop_atom){ arg } };

@@ -197,6 +197,20 @@ TEST(SU_014_a_via_name) {
                    "_]}}, _}");
 }
 
+TEST(SU_014_global_names) {
+    static const char *const names[] = { "{:global, {:sup, 1}}", "{:via, :global, :sup}" };
+    begin(ctx);
+    for (int i = 0; i < 2; i++) {
+        char options[100];
+        snprintf(options, sizeof options, "[strategy: :one_for_one, name: %s]", names[i]);
+        cop_pid sup = sup_of(ctx, COP_NIL, options);
+        EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, T(ctx, names[i])), "[]");
+        cop_supervisor_stop(ctx, T(ctx, names[i]), cop_a(normal), 0);
+        EXPECT(!cop_process_is_alive(ctx, sup));
+        EXPECT(cop_is_none(cop_gen_server_whereis(ctx, T(ctx, names[i]))));
+    }
+}
+
 static cop_term tree_init(cop_ctx *ctx, cop_term arg) {
     static const cop_child_spec children[] = {
         { .id = "stack", .start = w_start_link, .arg = COP_NIL, .module = "W" },
@@ -279,6 +293,14 @@ TEST(SU_019_any_other_value_of_a_start_function_is_the_reason) {
     EXPECT_TERM(ctx, start_reason(ctx, "{W, :value, [{:ok, :undefined}]}"), "{:ok, :undefined}");
     EXPECT_TERM(ctx, start_reason(ctx, "{W, :value, [:error]}"), ":error");
     EXPECT_TERM(ctx, start_reason(ctx, "{W, :value, [{:error, :nope}]}"), ":nope");
+}
+
+TEST(SU_019_a_bare_pid_is_the_reason) {
+    begin(ctx);
+    char mfa[100], pid[40];
+    cop_inspect_to(pid, sizeof pid, cop_self(ctx).t, NULL);
+    snprintf(mfa, sizeof mfa, "{W, :value, [%s]}", pid);
+    EXPECT_SAME(ctx, start_reason(ctx, mfa), cop_self(ctx));
 }
 
 TEST(SU_020_a_thrown_value_counts_as_returned) {
