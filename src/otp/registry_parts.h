@@ -2,6 +2,7 @@
 #ifndef COP__OTP_REGISTRY_PARTS_H
 #define COP__OTP_REGISTRY_PARTS_H
 
+#include <coppice/module.h>
 #include <coppice/registry.h>
 #include <coppice/table.h>
 
@@ -38,5 +39,8 @@ _Noreturn void registry_unknown(cop_ctx *ctx, cop_atom name, const char *more);
 cop_started registry_partition_start(cop_ctx *ctx, cop_term arg);
 /* The name of a partition's process. */
 cop_atom registry_partition_name(cop_ctx *ctx, cop_atom registry, int64_t index);
+
+/* ---- registry_start.c ---- */
+extern const cop_module registry_module;
 
 #endif

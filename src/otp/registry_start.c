@@ -119,8 +119,6 @@ static cop_term list_of(cop_ctx *ctx, cop_term options) {
 
 /* ---- starting ---------------------------------------------------------------------------------------- */
 
-static void load_module(void);
-
 /* The registry's own table is the supervisor's: it outlives the partitions. */
 static void make_own_table(cop_ctx *ctx, cop_atom name, cop_term listeners, cop_term meta) {
     cop_table own = cop_table_new(ctx, &(cop_table_opts){ .name = name });
@@ -156,7 +154,7 @@ static cop_term init(cop_ctx *ctx, cop_term arg) {
 
 static cop_started start(cop_ctx *ctx, const struct options *o) {
     static const cop_supervisor module = { .name = "Registry.Supervisor", .init = init };
-    load_module();
+    cop_module_load(&registry_module);
     if (o->partitions > 100000)
         cop_error(ctx, cop_a(system_limit));
     cop_term arg = cop_tuple(ctx, o->name, (int)o->keys, o->partitions, o->listeners, o->meta);
@@ -218,16 +216,22 @@ static cop_term lookup_2(cop_ctx *ctx, cop_term env, size_t argc, const cop_term
     return cop_registry_lookup(ctx, registry, argv[1]);
 }
 
-static void load_module(void) {
-    static const cop_export exports[] = {
-        { "start_link", 1, start_link_1 },
-        { "register_name", 2, register_name_2 },
-        { "unregister_name", 1, unregister_name_1 },
-        { "whereis_name", 1, whereis_name_1 },
-        { "send", 2, send_2 },
-        { "lookup", 2, lookup_2 },
-        { 0 },
-    };
-    static const cop_module module = { .name = "Elixir.Registry", .exports = exports };
-    cop_module_load(&module);
+static cop_term child_spec_1(cop_ctx *ctx, cop_term env, size_t argc, const cop_term *argv) {
+    cop_term registry = cop_as("Elixir.Registry").t, id = registry;
+    option(list_of(ctx, argv[0]), cop_a(name), &id);
+    return cop_map(ctx, cop_a(id), id, cop_a(start),
+                   cop_tuple(ctx, registry, cop_a(start_link), cop_list(ctx, argv[0])), cop_a(type),
+                   cop_a(supervisor));
 }
+
+const cop_module registry_module = {
+    .name = "Elixir.Registry",
+    .exports = (const cop_export[]){ { "start_link", 1, start_link_1 },
+                                     { "child_spec", 1, child_spec_1 },
+                                     { "register_name", 2, register_name_2 },
+                                     { "unregister_name", 1, unregister_name_1 },
+                                     { "whereis_name", 1, whereis_name_1 },
+                                     { "send", 2, send_2 },
+                                     { "lookup", 2, lookup_2 },
+                                     { 0 } },
+};

@@ -2,10 +2,13 @@
 /*
  * The supervisors as modules, for specifications that name them: {DynamicSupervisor, name: :n} in a list of
  * children, or start: {Supervisor, :start_link, [children, options]}. They are loaded once, before the first
- * specification is resolved or the first supervisor starts.
+ * specification is resolved or the first supervisor starts, and so are Registry and Agent.
  */
 #include <pthread.h>
 
+#include <coppice/agent.h>
+
+#include "registry_parts.h"
 #include "sup.h"
 #include "task_part.h"
 
@@ -37,6 +40,8 @@ static void load(void) {
     cop_module_load(&supervisor);
     cop_module_load(&dynamic_supervisor);
     cop_module_load(&sup_partition_module);
+    cop_module_load(&registry_module);
+    cop_agent_load();
     cop_module_load(&task_module);
     cop_module_load(&task_supervised_module);
     cop_module_load(&task_supervisor_module);

@@ -197,6 +197,17 @@ TEST(SU_014_a_via_name) {
                    "_]}}, _}");
 }
 
+TEST(modules_of_the_library_may_be_named_in_a_list_of_children) {
+    begin(ctx);
+    cop_pid sup = sup_of(ctx,
+                         T(ctx, "[{Registry, [keys: :unique, name: R]}, {Agent, {W, :value, [7]}}, "
+                                "{DynamicSupervisor, [name: :d]}]"),
+                         "[strategy: :one_for_one]");
+    EXPECT_TERM(ctx, cop_supervisor_which_children(ctx, sup),
+                "[{:d, _, :supervisor, [DynamicSupervisor]}, "
+                "{Agent, _, :worker, [Agent]}, {R, _, :supervisor, [Registry]}]");
+}
+
 TEST(SU_014_global_names) {
     static const char *const names[] = { "{:global, {:sup, 1}}", "{:via, :global, :sup}" };
     begin(ctx);
