@@ -41,6 +41,14 @@ static cop_term send_to_all(cop_ctx *ctx, cop_term env, size_t argc, const cop_t
     return cop_a(ok).t;
 }
 
+/* fun(entries): env is the text. */
+static cop_term greet(cop_ctx *ctx, cop_term text, size_t argc, const cop_term *argv) {
+    cop_term entries = argv[0], entry;
+    while (cop_get_cons(entries, &entry, &entries))
+        cop_send(ctx, cop_elem(entry, 0), cop_tuple(ctx, cop_a(broadcast), text));
+    return cop_a(ok).t;
+}
+
 static void publish(cop_ctx *ctx, int level, const char *text) {
     cop_term fun = cop_fun(ctx, send_to_all, 1, cop_tuple(ctx, level, text));
     cop_registry_dispatch(ctx, CHAT, "room", fun, &(cop_dispatch_opts){ .parallel = true });
@@ -61,8 +69,34 @@ static void expect(bool ok, const char *what) {
         exit(1);
 }
 
+/*
+ * One process may be registered several times under a key, with a value each time:
+ *
+ *     {:ok, _} = Registry.register(Chat, "hello", :world)
+ *     {:ok, _} = Registry.register(Chat, "hello", :another)
+ *     [{self(), :world}, {self(), :another}] = Registry.lookup(Chat, "hello")
+ */
+static void twice_under_one_key(cop_ctx *ctx) {
+    cop_term message, text;
+    cop_registry_register(ctx, CHAT, "hello", cop_a(world));
+    cop_term first = cop_tuple(ctx, cop_self(ctx), cop_a(world));
+    expect(cop_same(cop_registry_lookup(ctx, CHAT, "hello"), cop_list(ctx, first)),
+           "we are found under a key");
+    cop_registry_register(ctx, CHAT, "hello", cop_a(another));
+    cop_term second = cop_tuple(ctx, cop_self(ctx), cop_a(another));
+    expect(cop_same(cop_registry_lookup(ctx, CHAT, "hello"), cop_list(ctx, first, second)),
+           "and twice under it");
+    cop_term fun = cop_fun(ctx, greet, 1, cop_of(ctx, "world"));
+    cop_registry_dispatch(ctx, CHAT, "hello", fun, NULL);
+    for (int i = 0; i < 2; i++)
+        expect(cop_receive(ctx, 5000, &message) && cop_match_tuple(message, cop_a(broadcast), &text)
+                   && cop_match(text, "world"),
+               "each time brings a message");
+}
+
 static void run(cop_ctx *ctx, cop_term arg) {
     cop_registry_start_link(ctx, COP_REGISTRY_ARG(&chat));
+    twice_under_one_key(ctx);
     cop_pid members[10];
     for (int i = 0; i < 10; i++)
         members[i] = cop_spawn(ctx, member, cop_tuple(ctx, cop_self(ctx), i));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stacks under supervisors, three ways: a supervisor with a module, two children of one kind under ids of
- * their own, and children that come on demand. docs/guides/supervisors.md walks through it.
+ * Stacks under supervisors, three ways: a supervisor with a module, children whose specifications are overridden,
+ * and children that come on demand. docs/guides/supervisors.md walks through it.
  */
 #include <coppice.h>
 #include <stdio.h>
@@ -56,8 +56,10 @@ static cop_term m_start_link(cop_ctx *ctx, cop_term env, size_t n, const cop_ter
     return cop_started_to_term(ctx, stack_start_link(ctx, args[0]));
 }
 
+/* use GenServer, restart: :transient */
 static cop_term m_child_spec(cop_ctx *ctx, cop_term env, size_t n, const cop_term *args) {
-    return cop_child_spec_use(ctx, "Stack", COP_WORKER, args[0], COP_NONE);
+    cop_term transient = cop_list(ctx, cop_tuple(ctx, cop_a(restart), cop_a(transient)));
+    return cop_child_spec_use(ctx, "Stack", COP_WORKER, args[0], transient);
 }
 
 static const cop_module stack_module = {
@@ -115,7 +117,7 @@ static void restarts(cop_ctx *ctx) {
     cop_supervisor_stop(ctx, sup.pid, cop_a(normal), 0);
 }
 
-/* ---- two of one kind, from terms --------------------------------------------------------------------------- */
+/* ---- with some fields overridden, from terms --------------------------------------------------------------------------- */
 
 static cop_term named(cop_ctx *ctx, cop_atom id, cop_atom item) {
     cop_term spec = cop_tuple(ctx, cop_as("Elixir.Stack"), cop_list(ctx, item));
@@ -124,15 +126,31 @@ static cop_term named(cop_ctx *ctx, cop_atom id, cop_atom item) {
         cop_list(ctx, cop_tuple(ctx, cop_a(id), id), cop_tuple(ctx, cop_a(shutdown), 10000)));
 }
 
+static cop_term always_ok(cop_ctx *ctx, cop_term arg) { return cop_a(ok).t; }
+static cop_term whole_state(cop_ctx *ctx, cop_term state, cop_term arg) { return state; }
+
+/* Supervisor.child_spec({Agent, fn -> :ok end}, id: {Agent, 1}) */
+static cop_term an_agent(cop_ctx *ctx, cop_term id) {
+    cop_term spec =
+        cop_tuple(ctx, cop_as("Elixir.Agent"), cop_agent_init_fun(ctx, always_ok, COP_NIL));
+    return cop_supervisor_child_spec(ctx, spec, cop_list(ctx, cop_tuple(ctx, cop_a(id), id)));
+}
+
 static void overrides(cop_ctx *ctx) {
-    cop_term children =
-        cop_list(ctx, named(ctx, cop_a(left), cop_a(l)), named(ctx, cop_a(right), cop_a(r)));
+    cop_term agent_1 = cop_tuple(ctx, cop_as("Elixir.Agent"), 1);
+    cop_term children = cop_list(ctx, named(ctx, cop_a(left), cop_a(l)),
+                                 named(ctx, cop_a(right), cop_a(r)), an_agent(ctx, agent_1));
     cop_started sup = cop_supervisor_start_link_terms(
         ctx, children, cop_list(ctx, cop_tuple(ctx, cop_a(strategy), cop_a(rest_for_one))));
     if (sup.is != COP_STARTED)
         cop_exit(ctx, sup.reason);
     show(ctx, "pop of the right one: ",
          cop_gen_server_call(ctx, child(ctx, sup.pid.t, cop_a(right).t), cop_a(pop), 0));
+    show(ctx,
+         "specification: ", cop_elem(cop_supervisor_get_childspec(ctx, sup.pid, cop_a(left)), 1));
+    show(ctx, "state of the agent: ",
+         cop_agent_get(ctx, child(ctx, sup.pid.t, agent_1),
+                       cop_agent_fun(ctx, whole_state, COP_NIL), 0));
     show(ctx, "children: ", cop_supervisor_count_children(ctx, sup.pid));
     cop_supervisor_stop(ctx, sup.pid, cop_a(normal), 0);
 }
