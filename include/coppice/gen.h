@@ -46,4 +46,23 @@ void cop__gen_reply(cop_ctx *ctx, cop_term from, cop_term reply);
         cop__gen_reply(cop__gn, COP_TERM(from), cop_of(cop__gn, reply)); \
     })
 
+/*
+ * Sends {label, {self, tag}, what}: a request that nobody waits for. `_list`: what is a list of n elements, which
+ * stand in an array; it is built in the message itself.
+ *
+ * To:      as of cop_send; tag: any term; flags: of cop_process_send
+ * Returns: as cop_process_send does
+ * Context: inside a process; does not wait
+ */
+cop_term cop__gen_send(cop_ctx *ctx, cop_term to, cop_atom label, cop_term tag, cop_term what,
+                       int flags);
+#define cop_gen_send(ctx, to, label, tag, what, flags)                                      \
+    ({                                                                                      \
+        cop_ctx *cop__gn = (ctx);                                                           \
+        cop__gen_send(cop__gn, COP_TERM(to), (label), COP_TERM(tag), cop_of(cop__gn, what), \
+                      (flags));                                                             \
+    })
+cop_term cop_gen_send_list(cop_ctx *ctx, cop_term to, cop_atom label, cop_term tag, size_t n,
+                           const cop_term *elems, int flags);
+
 #endif

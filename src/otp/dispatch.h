@@ -11,8 +11,8 @@
 /* Takes a subscription's pair apart; raises :badarg for what is none. */
 void from_parts(cop_ctx *ctx, cop_from from, cop_term *pid, cop_term *tag);
 
-/* As cop_dispatcher_send, with the events as a list. */
-void dispatch_list(cop_ctx *ctx, cop_term pid, cop_term tag, cop_term list);
+/* As cop_dispatcher_send. */
+void dispatch_events(cop_ctx *ctx, cop_term pid, cop_term tag, cop_events events);
 
 /* A keyword list's value of that key; COP_NONE if it has none. */
 cop_term dispatch_option(cop_term opts, cop_atom key);

@@ -9,21 +9,22 @@
  */
 #include "dispatch.h"
 
+#include <coppice/gen.h>
+
 void from_parts(cop_ctx *ctx, cop_from from, cop_term *pid, cop_term *tag) {
     if (!cop_match_tuple(from.t, pid, tag))
         cop_error(ctx, cop_a(badarg));
 }
 
-void dispatch_list(cop_ctx *ctx, cop_term pid, cop_term tag, cop_term list) {
-    cop_term self = cop_tuple(ctx, cop_self(ctx), tag);
-    cop_process_send(ctx, pid, cop_tuple(ctx, cop_as("$gen_consumer"), self, list),
-                     COP_SEND_NOCONNECT);
+void dispatch_events(cop_ctx *ctx, cop_term pid, cop_term tag, cop_events events) {
+    cop_gen_send_list(ctx, pid, cop_as("$gen_consumer"), tag, events.count, events.at,
+                      COP_SEND_NOCONNECT);
 }
 
 void cop_dispatcher_send(cop_ctx *ctx, cop_from to, cop_events events) {
     cop_term pid, tag;
     from_parts(ctx, to, &pid, &tag);
-    dispatch_list(ctx, pid, tag, cop_events_to_list(ctx, events));
+    dispatch_events(ctx, pid, tag, events);
 }
 
 void cop_dispatcher_info(cop_ctx *ctx, const cop_dispatcher *dispatcher, void *state,

@@ -149,7 +149,7 @@ static void send_selected(cop_ctx *ctx, const struct broadcast *self, cop_term p
         if (!cop_match(answer, cop_a(false)) && !cop_match(answer, cop_a(nil)))
             selected[n++] = events.at[i];
     }
-    dispatch_list(ctx, pid, tag, cop_list_n(ctx, n, selected));
+    dispatch_events(ctx, pid, tag, cop_events_of(selected, n));
     if (n < events.count)
         cop_send(ctx, cop_self(ctx),
                  cop_tuple(ctx, cop_as("$gen_producer"), cop_tuple(ctx, pid, tag),
@@ -163,17 +163,13 @@ static cop_events broadcast_dispatch(cop_ctx *ctx, void *state, cop_events event
     cop_events now = (uint64_t)self->waiting < events.count
                          ? cop_events_take(events, (size_t)self->waiting)
                          : events;
-    cop_term list = COP_NONE;
     for (size_t i = 0; i < self->count; i++) {
         const struct listener *listener = &self->listeners[i];
         cop_term pid = held_term(ctx, &listener->pid), tag = held_term(ctx, &listener->tag);
-        if (listener->selects) {
+        if (listener->selects)
             send_selected(ctx, self, pid, tag, now);
-            continue;
-        }
-        if (cop_is_none(list))
-            list = cop_events_to_list(ctx, now);
-        dispatch_list(ctx, pid, tag, list);
+        else
+            dispatch_events(ctx, pid, tag, now);
     }
     self->waiting -= (int64_t)now.count;
     self->requested -= (int64_t)now.count;

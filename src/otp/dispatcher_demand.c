@@ -132,8 +132,8 @@ static cop_events demand_dispatch(cop_ctx *ctx, void *state, cop_events events) 
     while (events.count > 0 && self->count > 0 && self->consumers[0].demand > 0) {
         struct consumer *first = &self->consumers[0];
         size_t n = (uint64_t)first->demand < events.count ? (size_t)first->demand : events.count;
-        dispatch_list(ctx, held_term(ctx, &first->pid), held_term(ctx, &first->tag),
-                      cop_events_to_list(ctx, cop_events_take(events, n)));
+        dispatch_events(ctx, held_term(ctx, &first->pid), held_term(ctx, &first->tag),
+                        cop_events_take(events, n));
         events = cop_events_skip(events, n);
         set_demand(self, 0, first->demand - (int64_t)n);
     }

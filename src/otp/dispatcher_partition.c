@@ -194,8 +194,7 @@ static void enqueue(cop_ctx *ctx, struct partitions *self, size_t i, cop_events 
 }
 
 static void send_to(cop_ctx *ctx, const struct partition *p, cop_events events) {
-    dispatch_list(ctx, held_term(ctx, &p->pid), held_term(ctx, &p->tag),
-                  cop_events_to_list(ctx, events));
+    dispatch_events(ctx, held_term(ctx, &p->pid), held_term(ctx, &p->tag), events);
 }
 
 /* ---- info ------------------------------------------------------------------------------------------- */

@@ -136,6 +136,21 @@ cop_next stage_info(cop_ctx *ctx, struct stage *st, cop_term message) {
     return cop_noreply();
 }
 
+/* ---- queues ---------------------------------------------------------------------------------------------------- */
+
+void stage_keep_queues(cop_ctx *ctx, struct stage *st) {
+    if (st->q == NULL)
+        return;
+    bool in_use = !stage_buffer_is_empty(st) || cop_queue_count(&st->q->in) > 0;
+    if (in_use == st->queues_kept)
+        return;
+    st->queues_kept = in_use;
+    if (in_use)
+        cop_process_keep(ctx, 1, &st->q->marker, STAGE_QUEUE_TERMS + st->dispatcher->state_terms);
+    else
+        cop_process_keep(ctx, 1, st->dispatcher_state, st->dispatcher->state_terms);
+}
+
 /* ---- messages ------------------------------------------------------------------------------------------------ */
 
 static cop_next took_down(cop_ctx *ctx, struct stage *st, cop_term message, cop_term ref,
@@ -149,8 +164,7 @@ static cop_next took_down(cop_ctx *ctx, struct stage *st, cop_term message, cop_
     return stage_info(ctx, st, message);
 }
 
-static cop_next on_info(cop_ctx *ctx, void *state, cop_term message) {
-    struct stage *st = stage_of(state);
+static cop_next take_message(cop_ctx *ctx, struct stage *st, cop_term message) {
     cop_term from, what, ref, any;
     if (cop_match_tuple(message, cop_as("$gen_consumer"), &from, &what)
         && cop_tuple_size(from) == 2)
@@ -163,6 +177,13 @@ static cop_next on_info(cop_ctx *ctx, void *state, cop_term message) {
     return stage_info(ctx, st, message);
 }
 
+static cop_next on_info(cop_ctx *ctx, void *state, cop_term message) {
+    struct stage *st = stage_of(state);
+    cop_next next = take_message(ctx, st, message);
+    stage_keep_queues(ctx, st);
+    return next;
+}
+
 static cop_next estimate(cop_ctx *ctx, struct stage *st) {
     if (st->kind != COP_CONSUMER)
         return cop_reply(ctx, stage_buffer_count(st));
@@ -172,8 +193,7 @@ static cop_next estimate(cop_ctx *ctx, struct stage *st) {
     return cop_reply(ctx, 0);
 }
 
-static cop_next on_call(cop_ctx *ctx, void *state, cop_term request, cop_from from) {
-    struct stage *st = stage_of(state);
+static cop_next take_call(cop_ctx *ctx, struct stage *st, cop_term request, cop_from from) {
     cop_term a, b, c, reply;
     if (cop_match(request, cop_as("$demand")))
         return cop_reply(ctx, st->accumulates ? cop_a(accumulate) : cop_a(forward));
@@ -193,8 +213,14 @@ static cop_next on_call(cop_ctx *ctx, void *state, cop_term request, cop_from fr
     return carry(ctx, st, st->module->handle_call(ctx, st->user, request, from), true);
 }
 
-static cop_next on_cast(cop_ctx *ctx, void *state, cop_term request) {
+static cop_next on_call(cop_ctx *ctx, void *state, cop_term request, cop_from from) {
     struct stage *st = stage_of(state);
+    cop_next next = take_call(ctx, st, request, from);
+    stage_keep_queues(ctx, st);
+    return next;
+}
+
+static cop_next take_cast(cop_ctx *ctx, struct stage *st, cop_term request) {
     cop_term a, b, c, reply;
     if (cop_match_tuple(request, cop_as("$demand"), &a))
         return stage_set_demand(ctx, st, a);
@@ -208,6 +234,13 @@ static cop_next on_cast(cop_ctx *ctx, void *state, cop_term request) {
         stage_undefined(ctx, st, cop_a(handle_cast),
                         cop_list(ctx, request, stage_user_term(ctx, st)));
     return stage_carry(ctx, st, st->module->handle_cast(ctx, st->user, request));
+}
+
+static cop_next on_cast(cop_ctx *ctx, void *state, cop_term request) {
+    struct stage *st = stage_of(state);
+    cop_next next = take_cast(ctx, st, request);
+    stage_keep_queues(ctx, st);
+    return next;
 }
 
 static void on_terminate(cop_ctx *ctx, void *state, cop_term reason) {
@@ -246,7 +279,6 @@ static struct stage *new_stage(cop_ctx *ctx, void *state, const cop_gen_stage *m
     t->plain = COP_INT(plain_offset(module));
     struct stage *st = stage_of(state);
     st->module = module;
-    st->t = t;
     st->user = t + 1;
     st->tables = sup_alloc(ctx, sizeof *st->tables);
     memset(st->tables, 0, sizeof *st->tables);
@@ -256,7 +288,8 @@ static struct stage *new_stage(cop_ctx *ctx, void *state, const cop_gen_stage *m
 
 static void start_dispatcher(cop_ctx *ctx, struct stage *st, cop_term opts) {
     const cop_dispatcher *d = st->dispatcher;
-    st->dispatcher_state = cop_alloc(ctx, d->state_size == 0 ? 1 : d->state_size);
+    st->q = cop_alloc(ctx, sizeof *st->q + d->state_size);
+    st->dispatcher_state = st->q + 1;
     cop_process_keep(ctx, 1, st->dispatcher_state, d->state_terms);
     if (d->init != NULL)
         d->init(ctx, st->dispatcher_state, opts);

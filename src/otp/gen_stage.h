@@ -11,7 +11,8 @@
  *
  *     | struct stage_terms | the user's state: terms, then plain | struct stage |
  *
- * so that all terms lie together. The dispatcher's state is a block of its own, kept by range 1.
+ * so that all terms lie together. Its queues and the dispatcher's state are a block of their own, kept by
+ * range 1.
  */
 
 /* ---- subscriptions (gen_stage_subs.c) ------------------------------------------------------------- */
@@ -37,8 +38,13 @@ struct stage_subs {
 };
 enum { STAGE_NO_SUB = UINT32_MAX };
 
-/* The subscription with that tag or with that monitor, or STAGE_NO_SUB. */
-uint32_t stage_sub_find(const struct stage_subs *subs, cop_term tag);
+/* The subscription with that tag or with that monitor, or STAGE_NO_SUB. The usual stage has one. */
+uint32_t stage_sub_search(const struct stage_subs *subs, cop_term tag);
+static inline uint32_t stage_sub_find(const struct stage_subs *subs, cop_term tag) {
+    if (subs->used != 0 && subs->at[0].tag.w == tag.w)
+        return 0;
+    return stage_sub_search(subs, tag);
+}
 uint32_t stage_sub_find_monitor(const struct stage_subs *subs, cop_term monitor);
 /* Pointers to others are void after it. */
 struct stage_sub *stage_sub_add(cop_ctx *ctx, struct stage_subs *subs, cop_term pid, cop_term tag,
@@ -55,14 +61,20 @@ uint32_t stage_sub_next(const struct stage_subs *subs, uint32_t i);
 /* ---- a stage -------------------------------------------------------------------------------------------- */
 
 struct stage_terms {
-    cop_term plain;    /* a small integer: bytes from here to struct stage */
+    cop_term plain; /* a small integer: bytes from here to struct stage */
+};
+enum { STAGE_TERMS = 1 };
+
+/* What waits in a stage that sends events. All words are terms; they are kept alive while any is in use, so
+   that the usual stage, in which nothing waits, costs the collector nothing. */
+struct stage_queues {
     cop_term marker;   /* {position, message}: the oldest info that waits behind an event */
     cop_queue markers; /* the younger ones */
     cop_queue buffer;  /* events that wait for demand */
     cop_queue in; /* a producer-consumer: what it has not handled. An accumulating producer: demands
                           and events that it holds back */
 };
-enum { STAGE_TERMS = 2 + 3 * COP_QUEUE_TERMS };
+enum { STAGE_QUEUE_TERMS = 1 + 3 * COP_QUEUE_TERMS };
 
 /* Malloc'ed, owned by the process. */
 struct stage_tables {
@@ -71,10 +83,10 @@ struct stage_tables {
 
 struct stage {
     const cop_gen_stage *module;
-    struct stage_terms *t;
     void *user;
     struct stage_tables *tables;
-    const cop_dispatcher *dispatcher; /* NULL: a consumer */
+    const cop_dispatcher *dispatcher; /* NULL: a consumer; it has no queues either */
+    struct stage_queues *q;           /* the dispatcher's state follows them in the same block */
     void *dispatcher_state;
     int64_t capacity; /* of the buffer; INT64_MAX: no limit */
     int64_t pushed;   /* events that ever entered the buffer; a marker's position counts them */
@@ -83,6 +95,7 @@ struct stage {
     uint8_t kind;     /* cop_stage_kind */
     uint8_t keep;     /* cop_stage_keep */
     bool accumulates;
+    bool queues_kept; /* range 1 begins with the queues, not with the dispatcher's state */
 };
 
 static inline struct stage *stage_of(const void *state) {
@@ -96,6 +109,8 @@ static inline bool stage_stops(cop_next next) {
 
 /* ---- gen_stage.c: callbacks ------------------------------------------------------------------------------- */
 
+/* To be called when the queues may have changed, before the collector may run. */
+void stage_keep_queues(cop_ctx *ctx, struct stage *st);
 /* Carries out what a callback returned: dispatches its events, and says how the server goes on. */
 cop_next stage_carry(cop_ctx *ctx, struct stage *st, cop_stage_next next);
 cop_next stage_call_events(cop_ctx *ctx, struct stage *st, cop_events events, cop_from from);

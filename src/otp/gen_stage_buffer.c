@@ -25,14 +25,14 @@ static int64_t events_in(const struct stage *st) { return st->pushed - st->left;
 
 static bool is_unlimited(const struct stage *st) { return st->capacity == INT64_MAX; }
 
-static bool has_marker(const struct stage *st) { return !cop_is_none(st->t->marker); }
+static bool has_marker(const struct stage *st) { return !cop_is_none(st->q->marker); }
 
 bool stage_buffer_is_empty(const struct stage *st) { return events_in(st) == 0 && !has_marker(st); }
 
 int64_t stage_buffer_count(const struct stage *st) {
     int64_t count = events_in(st);
     if (is_unlimited(st) && has_marker(st))
-        count += 1 + (int64_t)cop_queue_count(&st->t->markers);
+        count += 1 + (int64_t)cop_queue_count(&st->q->markers);
     return count;
 }
 
@@ -41,24 +41,24 @@ int64_t stage_buffer_count(const struct stage *st) {
 static int64_t marker_position(const struct stage *st) {
     int64_t position = INT64_MAX;
     if (has_marker(st))
-        cop_get_i64(cop_elem(st->t->marker, 0), &position);
+        cop_get_i64(cop_elem(st->q->marker, 0), &position);
     return position;
 }
 
 void stage_buffer_mark(cop_ctx *ctx, struct stage *st, cop_term message) {
     cop_term marker = cop_tuple(ctx, st->pushed, message);
     if (has_marker(st))
-        cop_queue_push(ctx, &st->t->markers, cop_events_of(&marker, 1));
+        cop_queue_push(ctx, &st->q->markers, cop_events_of(&marker, 1));
     else
-        st->t->marker = marker;
+        st->q->marker = marker;
 }
 
 /* Lets go of the infos before which all events have left. */
 static void release_markers(cop_ctx *ctx, struct stage *st) {
     while (marker_position(st) <= st->left) {
-        cop_term message = cop_elem(st->t->marker, 1);
-        cop_events next = cop_queue_take(ctx, &st->t->markers, 1);
-        st->t->marker = next.count == 0 ? COP_NONE : next.at[0];
+        cop_term message = cop_elem(st->q->marker, 1);
+        cop_events next = cop_queue_take(ctx, &st->q->markers, 1);
+        st->q->marker = next.count == 0 ? COP_NONE : next.at[0];
         stage_dispatch_info(ctx, st, message);
     }
 }
@@ -67,10 +67,10 @@ static void release_markers(cop_ctx *ctx, struct stage *st) {
 
 /* n events, which are there, in one array. */
 static cop_events take(cop_ctx *ctx, struct stage *st, size_t n) {
-    cop_events some = cop_queue_take(ctx, &st->t->buffer, n), all;
+    cop_events some = cop_queue_take(ctx, &st->q->buffer, n), all;
     if (some.count < n) {
         cop_term *to = cop_events_new(ctx, n, &all);
-        for (size_t have = 0;; some = cop_queue_take(ctx, &st->t->buffer, n - have)) {
+        for (size_t have = 0;; some = cop_queue_take(ctx, &st->q->buffer, n - have)) {
             memcpy(to + have, some.at, some.count * sizeof *to);
             have += some.count;
             if (have == n)
@@ -85,7 +85,7 @@ static cop_events take(cop_ctx *ctx, struct stage *st, size_t n) {
 static void drop_oldest(cop_ctx *ctx, struct stage *st, int64_t n) {
     st->left += n;
     while (n > 0)
-        n -= (int64_t)cop_queue_take(ctx, &st->t->buffer, (size_t)n).count;
+        n -= (int64_t)cop_queue_take(ctx, &st->q->buffer, (size_t)n).count;
 }
 
 static void tell_discarded(cop_ctx *ctx, struct stage *st, int64_t n) {
@@ -107,7 +107,7 @@ void stage_buffer_store(cop_ctx *ctx, struct stage *st, cop_events events) {
         events = cop_events_skip(events, (size_t)(excess - old));
     }
     if (events.count > 0)
-        cop_queue_push(ctx, &st->t->buffer, events);
+        cop_queue_push(ctx, &st->q->buffer, events);
     st->pushed += (int64_t)events.count;
     if (excess > 0) {
         tell_discarded(ctx, st, excess);

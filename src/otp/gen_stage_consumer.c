@@ -8,10 +8,11 @@
  * open. Nothing is merged: a message with one event is a batch of one. With manual demand a list
  * is one batch, and nothing is counted.
  *
- * A producer-consumer asks for events whether or not it has demand. What comes while it has none waits as it
- * came, as messages, in its `in` queue; infos and ends of subscriptions that come meanwhile wait behind it:
+ * A producer-consumer asks for events whether or not it has demand. What comes while it has none waits in its
+ * `in` queue, each list as a tuple, which is half as large and needs no more work when it is handled; infos
+ * and ends of subscriptions that come meanwhile wait behind it:
  *
- *     {:"$gen_consumer", from, events} | {:info, message} | {:gone, why, from, mode}
+ *     {:events, from, {e1, e2, ...}} | {:info, message} | {:gone, why, from, mode}
  *
  * Invariants
  *   1. A producer in the table is monitored; its tag is the monitor's reference.
@@ -20,12 +21,13 @@
  */
 #include "gen_stage.h"
 
+#include <coppice/gen.h>
 #include <stdio.h>
 
+enum { MAX_ARRAY = 1 << 20 }; /* a longer list waits as a list */
+
 static void send_to_producer(cop_ctx *ctx, cop_term pid, cop_term tag, cop_term what) {
-    cop_term from = cop_tuple(ctx, cop_self(ctx), tag);
-    cop_process_send(ctx, pid, cop_tuple(ctx, cop_as("$gen_producer"), from, what),
-                     COP_SEND_NOCONNECT);
+    cop_gen_send(ctx, pid, cop_as("$gen_producer"), tag, what, COP_SEND_NOCONNECT);
 }
 
 static void send_ask(cop_ctx *ctx, cop_term pid, cop_term tag, int64_t n) {
@@ -81,35 +83,43 @@ static cop_next handle_chunks(cop_ctx *ctx, struct stage *st, struct stage_sub *
     return next;
 }
 
-static cop_next handle_list(cop_ctx *ctx, struct stage *st, cop_term from, cop_events events) {
-    uint32_t i = stage_sub_find(&st->tables->producers, cop_elem(from, 1));
-    /* Without a subscription: they came before its end, and are handled behind it. */
+/* i: the subscription, or STAGE_NO_SUB for events that came before its end and are handled behind it. */
+static cop_next handle_events(cop_ctx *ctx, struct stage *st, uint32_t i, cop_term from,
+                              cop_events events) {
     if (i == STAGE_NO_SUB || st->tables->producers.at[i].manual)
         return stage_call_events(ctx, st, events, (cop_from){ from });
     return handle_chunks(ctx, st, &st->tables->producers.at[i], events, from);
 }
 
 static void queue(cop_ctx *ctx, struct stage *st, cop_term entry) {
-    cop_queue_push(ctx, &st->t->in, cop_events_of(&entry, 1));
+    cop_queue_push(ctx, &st->q->in, cop_events_of(&entry, 1));
+}
+
+/* Does it wait behind others, or for demand? Only a producer-consumer's. */
+static bool waits(const struct stage *st) {
+    return st->kind == COP_PRODUCER_CONSUMER && (st->k == 0 || cop_queue_count(&st->q->in) > 0);
 }
 
 static cop_next take_events(cop_ctx *ctx, struct stage *st, cop_term message, cop_term from,
                             cop_term list) {
     cop_term pid = cop_elem(from, 0), tag = cop_elem(from, 1);
     cop_events events;
-    if (stage_sub_find(&st->tables->producers, tag) == STAGE_NO_SUB) {
+    uint32_t i = stage_sub_find(&st->tables->producers, tag);
+    if (i == STAGE_NO_SUB) {
         if (cop_is_pid(pid))
             send_to_producer(ctx, pid, tag,
                              cop_tuple(ctx, cop_a(cancel), cop_a(unknown_subscription)));
         return cop_noreply();
     }
-    if (st->kind == COP_PRODUCER_CONSUMER && (st->k == 0 || cop_queue_count(&st->t->in) > 0)) {
-        queue(ctx, st, message);
-        return stage_drain(ctx, st);
-    }
     if (!cop_events_from_list(ctx, list, &events))
         return stage_info(ctx, st, message);
-    return handle_list(ctx, st, from, events);
+    if (!waits(st))
+        return handle_events(ctx, st, i, from, events);
+    bool fits = events.count < MAX_ARRAY;
+    queue(ctx, st,
+          cop_tuple(ctx, cop_a(events), from,
+                    fits ? cop_tuple_n(ctx, events.count, events.at) : list));
+    return stage_drain(ctx, st);
 }
 
 /* ---- the end of a subscription -------------------------------------------------------------------------------- */
@@ -141,7 +151,7 @@ cop_next stage_producer_gone(cop_ctx *ctx, struct stage *st, uint32_t i, cop_ato
     cop_term why = cop_tuple(ctx, kind, reason);
     cop_process_demonitor(ctx, (cop_ref){ sub->monitor }, COP_DEMONITOR_FLUSH);
     stage_sub_remove(&st->tables->producers, i);
-    if (st->kind == COP_PRODUCER_CONSUMER && cop_queue_count(&st->t->in) > 0) {
+    if (st->kind == COP_PRODUCER_CONSUMER && cop_queue_count(&st->q->in) > 0) {
         queue(ctx, st, cop_tuple(ctx, cop_a(gone), why, from, mode));
         return cop_noreply();
     }
@@ -154,10 +164,14 @@ static cop_next handle_entry(cop_ctx *ctx, struct stage *st, cop_term entry) {
     cop_term a, b;
     cop_events events;
     int mode;
-    if (cop_match_tuple(entry, cop_as("$gen_consumer"), &a, &b)) {
-        if (!cop_events_from_list(ctx, b, &events))
-            return stage_info(ctx, st, entry);
-        return handle_list(ctx, st, a, events);
+    if (cop_match_tuple(entry, cop_a(events), &a, &b)) {
+        size_t n = (size_t)(cop_is_tuple(b) ? cop_tuple_size(b) : 0);
+        if (cop_is_tuple(b))
+            events = cop_events_of(cop__tuple_elems(b, n), n);
+        else
+            cop_events_from_list(ctx, b, &events);
+        uint32_t i = stage_sub_find(&st->tables->producers, cop_elem(a, 1));
+        return handle_events(ctx, st, i, a, events);
     }
     if (cop_match_tuple(entry, cop_a(gone), &a, &b, &mode))
         return call_gone(ctx, st, a, b, mode);
@@ -173,7 +187,7 @@ static cop_next handle_entry(cop_ctx *ctx, struct stage *st, cop_term entry) {
 cop_next stage_drain(cop_ctx *ctx, struct stage *st) {
     cop_next next = cop_noreply();
     while (st->k > 0 && !stage_stops(next)) {
-        cop_events one = cop_queue_take(ctx, &st->t->in, 1);
+        cop_events one = cop_queue_take(ctx, &st->q->in, 1);
         if (one.count == 0)
             break;
         next = handle_entry(ctx, st, one.at[0]);

@@ -20,10 +20,10 @@
  */
 #include "gen_stage.h"
 
+#include <coppice/gen.h>
+
 static void send_to_consumer(cop_ctx *ctx, cop_term pid, cop_term tag, cop_term what) {
-    cop_term from = cop_tuple(ctx, cop_self(ctx), tag);
-    cop_process_send(ctx, pid, cop_tuple(ctx, cop_as("$gen_consumer"), from, what),
-                     COP_SEND_NOCONNECT);
+    cop_gen_send(ctx, pid, cop_as("$gen_consumer"), tag, what, COP_SEND_NOCONNECT);
 }
 
 static void send_cancel(cop_ctx *ctx, cop_term pid, cop_term tag, cop_term reason) {
@@ -33,7 +33,7 @@ static void send_cancel(cop_ctx *ctx, cop_term pid, cop_term tag, cop_term reaso
 /* ---- events ------------------------------------------------------------------------------------------------ */
 
 static void hold(cop_ctx *ctx, struct stage *st, cop_term entry) {
-    cop_queue_push(ctx, &st->t->in, cop_events_of(&entry, 1));
+    cop_queue_push(ctx, &st->q->in, cop_events_of(&entry, 1));
 }
 
 void stage_dispatch(cop_ctx *ctx, struct stage *st, cop_events events) {
@@ -65,7 +65,7 @@ void stage_dispatch_info(cop_ctx *ctx, struct stage *st, cop_term message) {
 }
 
 void stage_take_info(cop_ctx *ctx, struct stage *st, cop_term message) {
-    if (st->kind == COP_PRODUCER_CONSUMER && cop_queue_count(&st->t->in) > 0)
+    if (st->kind == COP_PRODUCER_CONSUMER && cop_queue_count(&st->q->in) > 0)
         hold(ctx, st, cop_tuple(ctx, cop_a(info), message));
     else if (st->kind == COP_CONSUMER || stage_buffer_is_empty(st))
         stage_dispatch_info(ctx, st, message);
@@ -146,8 +146,8 @@ cop_next stage_set_demand(cop_ctx *ctx, struct stage *st, cop_term mode) {
         return next;
     }
     st->accumulates = false;
-    cop_queue held = st->t->in;
-    st->t->in = (cop_queue){ 0 };
+    cop_queue held = st->q->in;
+    st->q->in = (cop_queue){ 0 };
     for (cop_events one; !stage_stops(next); next = replay(ctx, st, one.at[0]))
         if ((one = cop_queue_take(ctx, &held, 1)).count == 0)
             break;

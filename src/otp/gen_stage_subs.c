@@ -26,7 +26,7 @@ static bool is_tag(const struct stage_sub *sub, cop_term tag) {
     return sub->saved_tag == NULL ? sub->tag.w == tag.w : cop_saved_is(sub->saved_tag, tag);
 }
 
-uint32_t stage_sub_find(const struct stage_subs *subs, cop_term tag) {
+uint32_t stage_sub_search(const struct stage_subs *subs, cop_term tag) {
     if (subs->count == 0)
         return STAGE_NO_SUB;
     size_t place = SIZE_MAX;

@@ -82,14 +82,14 @@ static cop_term consumers_term(cop_ctx *ctx, const struct stage_subs *subs, cop_
 }
 
 static cop_term buffer_term(cop_ctx *ctx, const struct stage *st) {
-    cop_term queue = cop_tuple(ctx, COP_NIL, cop_queue_to_list(ctx, &st->t->buffer));
+    cop_term queue = cop_tuple(ctx, COP_NIL, cop_queue_to_list(ctx, &st->q->buffer));
     cop_term limit = st->capacity == INT64_MAX ? cop_make_ref(ctx).t : cop_of(ctx, st->capacity);
     return cop_tuple(ctx, queue, stage_buffer_count(st), limit);
 }
 
 /* :forward; what is held back, newest first; or a producer-consumer's {queue, demand}. */
 static cop_term events_term(cop_ctx *ctx, const struct stage *st) {
-    cop_term held = cop_queue_to_list(ctx, &st->t->in);
+    cop_term held = st->q == NULL ? COP_NIL : cop_queue_to_list(ctx, &st->q->in);
     if (st->kind == COP_PRODUCER_CONSUMER)
         return cop_tuple(ctx, cop_tuple(ctx, COP_NIL, held), st->k);
     return st->accumulates ? cop_list_reverse(ctx, held) : cop_a(forward).t;
@@ -132,6 +132,7 @@ cop_term stage_state_to_term(cop_ctx *ctx, const void *state) {
 bool stage_state_from_term(cop_ctx *ctx, void *state, cop_term term) {
     struct stage *st = stage_of(state);
     cop_term user, dispatcher;
+    stage_keep_queues(ctx, st); /* also what is thrown comes here, and no callback's end then */
     if (!cop_is_struct(term, cop_as("Elixir.GenStage")) || !cop_map_get(term, cop_a(state).t, &user)
         || !stage_user_from_term(ctx, st, user))
         return false;

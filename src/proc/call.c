@@ -15,6 +15,9 @@
  *      reply: the client's side of it goes when the reply is taken in.
  *   2. A client that has taken its alias back keeps its monitor: if then the reply comes, with its watcher
  *      struck out, the client watches anew.
+ *
+ * A send is a request without the monitor: of any tag, and of elements in an array, which become a list in the
+ * envelope and are copied once.
  * Threads: the caller's process's runner.
  */
 #include <coppice/gen.h>
@@ -172,4 +175,107 @@ void cop__handle_bare_reply(cop_ctx *p, const struct cop__env *env) {
 void cop__watch_anew(cop_ctx *p, const struct cop__rel *rel) {
     cop__deliver(cop__worker_self(), cop__monitor_env((cop_term){ rel->other }, p->pid,
                                                       (cop_term){ rel->key }, rel->name));
+}
+
+/* ---- sending without a monitor ------------------------------------------------------------------- */
+
+/* What takes a message at once: a process of this node, which does not count what it gets. */
+static bool is_plain(cop_ctx *ctx, cop_term to) {
+    struct cop__slot *slot = cop__is_local_pid(to) ? cop__slot_of(to) : NULL;
+    return slot != NULL && to.w != ctx->pid.w
+           && __atomic_load_n(&slot->meter, __ATOMIC_RELAXED) == 0;
+}
+
+/* The envelope of {label, {self, tag}, _} with room for more words; *room is where they go. */
+static struct cop__env *frame_env(cop_ctx *p, cop_term to, cop_term label, cop_term tag,
+                                  size_t more, uint64_t **room) {
+    size_t tag_words = cop__term_words(tag);
+    struct cop__env *env = cop__env_raw(SIG_MESSAGE, to, p->pid, CELL + tag_words + more);
+    uint64_t *at = env->frag.body;
+    *room = at + CELL;
+    at[0] = cop__header(BOX_TUPLE, 3);
+    at[1] = label.w;
+    at[2] = cop__box_term(at + PAIR).w;
+    at[PAIR] = cop__header(BOX_TUPLE, 2);
+    at[PAIR + 1] = p->pid.w;
+    at[PAIR + 2] = cop__term_copy(tag, room, &env->frag.offheap).w;
+    env->term = cop__box_term(at);
+    return env;
+}
+
+/* Who floods a process that cannot follow spends his turn sooner, as in send. */
+static void post(cop_ctx *ctx, struct cop__env *env) {
+    const struct cop__slot *slot = cop__slot_of(env->to);
+    uint32_t backlog = __atomic_load_n(&slot->backlog, __ATOMIC_RELAXED);
+    cop__deliver(ctx->worker, env);
+    if (cop__spend(ctx, 1 + (backlog > 4096 ? 32 : (int)(backlog >> 7))))
+        cop__requeue(ctx);
+}
+
+cop_term cop__gen_send(cop_ctx *ctx, cop_term to, cop_atom label, cop_term tag, cop_term what,
+                       int flags) {
+    if (!is_plain(ctx, to))
+        return cop_process_send(ctx, to, cop_tuple(ctx, label, cop_tuple(ctx, ctx->pid, tag), what),
+                                flags);
+    uint64_t *room;
+    cop__enter(ctx);
+    size_t words = cop__tuple_words(what);
+    bool flat = words != 0;
+    struct cop__env *env =
+        frame_env(ctx, to, label.t, tag, flat ? words : cop__term_words(what), &room);
+    if (flat) {
+        const uint64_t *box = cop__box(what);
+        for (size_t i = 0; i < words; i++)
+            room[i] = box[i];
+        env->frag.body[3] = cop__box_term(room).w;
+    } else {
+        env->frag.body[3] = cop__term_copy(what, &room, &env->frag.offheap).w;
+    }
+    post(ctx, env);
+    cop__leave(ctx);
+    return cop_a(ok).t;
+}
+
+static void fill_flat(uint64_t *cells, size_t n, const cop_term *elems) {
+    uint64_t next = cop__cons_term(cells).w;
+    for (size_t i = 0; i < n; i++) {
+        cells[2 * i] = elems[i].w;
+        cells[2 * i + 1] = next += 2 * sizeof *cells;
+    }
+    cells[2 * n - 1] = COP_NIL.w;
+}
+
+/* Fills cells with the elements; what is not in its word is copied behind them. */
+static void fill_cells(struct cop__env *env, uint64_t *cells, size_t n, const cop_term *elems) {
+    uint64_t *room = cells + 2 * n;
+    for (size_t i = 0; i < n; i++) {
+        cop_term e = elems[i];
+        cells[2 * i] = cop_is_immediate(e) ? e.w : cop__term_copy(e, &room, &env->frag.offheap).w;
+        cells[2 * i + 1] = cop__cons_term(cells + 2 * i + 2).w;
+    }
+    cells[2 * n - 1] = COP_NIL.w;
+}
+
+cop_term cop_gen_send_list(cop_ctx *ctx, cop_term to, cop_atom label, cop_term tag, size_t n,
+                           const cop_term *elems, int flags) {
+    if (n == 0 || !is_plain(ctx, to))
+        return cop__gen_send(ctx, to, label, tag, cop_list_n(ctx, n, elems), flags);
+    uint64_t all = 3, *room;
+    size_t words = 2 * n;
+    cop__enter(ctx);
+    for (size_t i = 0; i < n; i++)
+        all &= elems[i].w;
+    bool flat = (all & 3) == 3;
+    if (!flat)
+        for (size_t i = 0; i < n; i++)
+            words += cop__term_words(elems[i]);
+    struct cop__env *env = frame_env(ctx, to, label.t, tag, words, &room);
+    env->frag.body[3] = cop__cons_term(room).w;
+    if (flat)
+        fill_flat(room, n, elems);
+    else
+        fill_cells(env, room, n, elems);
+    post(ctx, env);
+    cop__leave(ctx);
+    return cop_a(ok).t;
 }

@@ -536,6 +536,19 @@ static inline struct cop__slot *cop__slot_of(cop_term id) {
     return &cop__node.slots[index];
 }
 /* Delivers; takes the envelope. What the dead cannot take is answered. w may be NULL. */
+/* The words of a tuple whose elements are all immediate; 0 for anything else. */
+static inline size_t cop__tuple_words(cop_term t) {
+    if (!cop__is_box(t))
+        return 0;
+    const uint64_t *box = cop__box(t);
+    if (cop__header_kind(*box) != BOX_TUPLE)
+        return 0;
+    size_t size = cop__header_size(*box);
+    uint64_t all = 3;
+    for (size_t i = 1; i <= size; i++)
+        all &= box[i];
+    return (all & 3) == 3 && size <= 16 ? size + 1 : 0;
+}
 void cop__deliver(struct cop__worker *w, struct cop__env *env);
 /* Opens the box: messages to the queue, all else handled. True if anything came. */
 bool cop__take_in(cop_ctx *p);

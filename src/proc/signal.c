@@ -44,20 +44,6 @@ struct cop__env *cop__env_raw(enum cop__signal kind, cop_term to, cop_term from,
     return cop__env_behind(0, kind, to, from, words);
 }
 
-/* The words of a tuple whose elements are all immediate; 0 for anything else. */
-static inline size_t cop__tuple_words(cop_term t) {
-    if (!cop__is_box(t))
-        return 0;
-    const uint64_t *box = cop__box(t);
-    if (cop__header_kind(*box) != BOX_TUPLE)
-        return 0;
-    size_t size = cop__header_size(*box);
-    uint64_t all = 3;
-    for (size_t i = 1; i <= size; i++)
-        all &= box[i];
-    return (all & 3) == 3 && size <= 16 ? size + 1 : 0;
-}
-
 struct cop__env *cop__env_new(enum cop__signal kind, cop_term to, cop_term from, cop_term term) {
     if (cop_is_immediate(term) || cop_is_none(term)) {
         struct cop__env *env = cop__env_raw(kind, to, from, 0);

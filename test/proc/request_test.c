@@ -212,3 +212,43 @@ TEST(an_exit_signal_is_not_raised) {
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :signal}");
     EXPECT_TERM(ctx, test_flush(ctx), "[]");
 }
+
+/* ---- sending without a monitor ------------------------------------------------------------------------ */
+
+TEST(a_send_has_the_shape_of_a_request) {
+    cop_term tag = cop_tuple(ctx, cop_a(any), "tag");
+    EXPECT_TERM(ctx, cop_gen_send(ctx, cop_self(ctx), cop_as("$x"), tag, cop_a(hello), 0), ":ok");
+    cop_term message = ASSERT_RECEIVE(ctx, "{:\"$x\", {_, {:any, \"tag\"}}, :hello}");
+    EXPECT(cop_match(cop_elem(cop_elem(message, 1), 0), cop_self(ctx)));
+}
+
+static void forwarder(cop_ctx *ctx, cop_term to) {
+    for (cop_term message; cop_receive(ctx, COP_INFINITY, &message);)
+        cop_send(ctx, to, message);
+}
+
+static void forwarded(cop_ctx *ctx, cop_pid via, const cop_term *elems, size_t n) {
+    EXPECT_TERM(ctx, cop_gen_send_list(ctx, via.t, cop_a(l), cop_a(t).t, n, elems, 0), ":ok");
+    cop_term message = ASSERT_RECEIVE(ctx, "{:l, {_, :t}, _}");
+    EXPECT_SAME(ctx, cop_elem(message, 2), cop_list_n(ctx, n, elems));
+}
+
+TEST(a_list_is_sent_from_an_array) {
+    cop_pid via = cop_spawn_link(ctx, forwarder, cop_self(ctx).t);
+    cop_term flat[] = { COP_INT(1), cop_a(two).t, cop_self(ctx).t, COP_NIL };
+    cop_term deep[] = { cop_list(ctx, 1, 2), COP_INT(3), cop_of(ctx, "a binary"),
+                        cop_tuple(ctx, cop_a(a), cop_list(ctx, "x")) };
+    static char large[200];
+    memset(large, 'x', sizeof large - 1);
+    cop_term shared[] = { cop_of(ctx, large), cop_of(ctx, 1.5), cop_of(ctx, large) };
+    forwarded(ctx, via, flat, 4);
+    forwarded(ctx, via, deep, 4);
+    forwarded(ctx, via, shared, 3);
+    forwarded(ctx, via, flat, 1);
+    forwarded(ctx, via, NULL, 0);
+    cop_process_unlink(ctx, via);
+    cop_process_exit(ctx, via, cop_a(kill));
+    test_await_down(ctx, via);
+    EXPECT_TERM(ctx, cop_gen_send_list(ctx, via.t, cop_a(l), cop_a(t).t, 4, flat, 0), ":ok");
+    EXPECT_TERM(ctx, cop_gen_send(ctx, via, cop_a(l), cop_a(t), 1, 0), ":ok");
+}
