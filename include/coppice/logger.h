@@ -306,8 +306,8 @@ typedef struct cop_logger_opts {
 /* Starts it: a supervisor, :logger_sup, of the handlers and of the server that is registered as :logger, which
    is when it is ready. Host call, also possible inside a process; opts may be NULL. Returns a pid that ends
    when the logger does; COP_NONE inside if the node does not run. cop_run does this by itself. When the
-   node stops, everything accepted is written first; what ending processes log after that is written to the
-   default handler's descriptor at once. */
+   node stops, everything accepted is written first; what ending processes log after that is written by
+   themselves, to where the default handler writes. */
 cop_pid cop_logger_start(const cop_logger_opts *opts);
 
 #endif

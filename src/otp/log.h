@@ -72,10 +72,11 @@ enum { LOG_OFF, LOG_ON, LOG_CLOSED };
 extern int log_state; /* atomic */
 /* The sink of cop_log. */
 void log_dispatch(cop_ctx *ctx, cop_level level, cop_term event, cop_term metadata);
-/* Would anybody take an event of that level? sasl: of the domain [:otp, :sasl]. */
-bool log_is_heard(cop_ctx *ctx, cop_level level, bool sasl);
-/* An event of the logger's own: {:report, %{label: {:logger, what}, report: report}}. */
-cop_term log_own_event(cop_ctx *ctx, const char *what, cop_term report);
+/* Would anybody take such an event? is_sasl: of the domain [:otp, :sasl]. */
+bool log_is_heard(cop_ctx *ctx, cop_level level, bool is_sasl);
+/* An event of the logger's own: {:report, %{label: {:logger, what}, report: report}}; and logs one. */
+cop_term log_own_report(cop_ctx *ctx, const char *what, cop_term report);
+void log_own_event(cop_ctx *ctx, cop_level level, const char *what, cop_term report);
 
 /* ---- log_server.c ---- */
 

@@ -89,9 +89,9 @@ static void tell_of_dropped(cop_ctx *ctx, struct handler *h) {
     uint64_t count = __atomic_exchange_n(&place->dropped, 0, __ATOMIC_RELAXED);
     cop_term list = cop_list(ctx, cop_tuple(ctx, cop_a(handler), opts_of(h)->id),
                              cop_tuple(ctx, cop_a(count), count));
-    cop_log_event event = { COP_LEVEL_WARNING, log_own_event(ctx, "dropped", list),
-                            cop_map(ctx, cop_a(pid), cop_self(ctx), cop_a(time),
-                                    cop_system_time_ns(ctx) / 1000) };
+    cop_log_event event = { COP_LEVEL_WARNING, log_own_report(ctx, "dropped", list),
+                            cop_map(ctx, cop_a(domain), cop_list(ctx, cop_a(otp)), cop_a(pid),
+                                    cop_self(ctx), cop_a(time), cop_system_time_ns(ctx) / 1000) };
     write_event(ctx, h, &event);
 }
 

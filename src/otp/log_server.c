@@ -129,7 +129,7 @@ static cop_term reconfigure(cop_ctx *ctx, int at, struct log_config *config) {
 static void tell(cop_ctx *ctx, const char *what, cop_term id, cop_term reason) {
     cop_term list = cop_list(ctx, cop_tuple(ctx, cop_a(handler), id),
                              cop_tuple(ctx, cop_a(reason), sys_bounded(ctx, reason, 1000)));
-    cop_log(ctx, COP_LEVEL_ERROR, log_own_event(ctx, what, list), COP_NONE);
+    log_own_event(ctx, COP_LEVEL_ERROR, what, list);
 }
 
 static void on_down(cop_ctx *ctx, struct server *s, int at, cop_term reason) {
@@ -238,7 +238,7 @@ static void tell_of_lost(cop_ctx *ctx, uint64_t count) {
         return;
     cop_term list = cop_list(ctx, cop_tuple(ctx, cop_a(handler), cop_a(logger)),
                              cop_tuple(ctx, cop_a(count), count));
-    cop_log(ctx, COP_LEVEL_WARNING, log_own_event(ctx, "dropped", list), COP_NONE);
+    log_own_event(ctx, COP_LEVEL_WARNING, "dropped", list);
 }
 
 static cop_next server_info(cop_ctx *ctx, void *state, cop_term message) {

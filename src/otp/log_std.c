@@ -113,7 +113,7 @@ static int write_all(int fd, const char *text, size_t size) {
 static void tell(cop_ctx *ctx, cop_atom id, int error) {
     cop_term list = cop_list(ctx, cop_tuple(ctx, cop_a(handler), id),
                              cop_tuple(ctx, cop_a(reason), (const char *)strerror(error)));
-    cop_log(ctx, COP_LEVEL_ERROR, log_own_event(ctx, "write_failed", list), COP_NONE);
+    log_own_event(ctx, COP_LEVEL_ERROR, "write_failed", list);
 }
 
 static void write_text(cop_ctx *ctx, struct std *s, const cop_logger_handler_opts *o) {

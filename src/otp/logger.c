@@ -10,7 +10,8 @@
  * in their order, because they are sent by that process.
  *
  * A handler's own events do not go to itself: what breaks it would come back for ever. Once the logger is
- * closed, which is when its node stops, events are written by the process that logs.
+ * closed, which is when its node stops, events are written by the process that logs; only a program's own,
+ * because all processes are killed then, in no order, and behaviours report what they see of it.
  *
  * Threads: the processes' own. log_state is written by the logger's server, and by the host that stops the
  * node.
@@ -29,10 +30,15 @@ int log_state;
 
 /* ---- filters -------------------------------------------------------------------------------------------------- */
 
-cop_term log_own_event(cop_ctx *ctx, const char *what, cop_term report) {
+cop_term log_own_report(cop_ctx *ctx, const char *what, cop_term report) {
     return cop_tuple(ctx, cop_a(report),
                      cop_map(ctx, cop_a(label), cop_tuple(ctx, cop_a(logger), cop_atom_new(what)),
                              cop_a(report), report));
+}
+
+void log_own_event(cop_ctx *ctx, cop_level level, const char *what, cop_term report) {
+    cop_log(ctx, level, log_own_report(ctx, what, report),
+            cop_map(ctx, cop_a(domain), cop_list(ctx, cop_a(otp))));
 }
 
 static void remove_filter(cop_ctx *ctx, struct log_filters *filters, size_t at, cop_term reason) {
@@ -41,7 +47,7 @@ static void remove_filter(cop_ctx *ctx, struct log_filters *filters, size_t at, 
         return;
     cop_term list = cop_list(ctx, cop_tuple(ctx, cop_a(filter), (const char *)filters->ids[at]),
                              cop_tuple(ctx, cop_a(reason), reason));
-    cop_log(ctx, COP_LEVEL_ERROR, log_own_event(ctx, "removed_failing_filter", list), COP_NONE);
+    log_own_event(ctx, COP_LEVEL_ERROR, "removed_failing_filter", list);
 }
 
 /* What the filter says; one that raises has no opinion, for the last time. */
@@ -101,16 +107,17 @@ cop_filter_result cop_logger_filter_domain(cop_ctx *ctx, cop_log_event *event, c
 
 /* ---- to the handlers ---------------------------------------------------------------------------------------------- */
 
-static bool is_of_sasl(cop_term metadata) {
-    static const cop_domain_filter sasl = { .domain = "otp.sasl" };
+static const cop_domain_filter sasl = { .domain = "otp.sasl" }, otp = { .domain = "otp" };
+
+static bool is_of(cop_term metadata, const cop_domain_filter *filter) {
     cop_term domain;
-    return cop_map_get(metadata, cop_a(domain).t, &domain) && is_of_domain(domain, &sasl);
+    return cop_map_get(metadata, cop_a(domain).t, &domain) && is_of_domain(domain, filter);
 }
 
-static bool wants(const struct log_handler *h, cop_level level, bool sasl) {
+static bool wants(const struct log_handler *h, cop_level level, bool is_sasl) {
     return __atomic_load_n(&h->id, __ATOMIC_ACQUIRE) != 0
            && (int)level <= __atomic_load_n(&h->level, __ATOMIC_RELAXED)
-           && (!sasl || __atomic_load_n(&h->sasl, __ATOMIC_RELAXED) != 0);
+           && (!is_sasl || __atomic_load_n(&h->sasl, __ATOMIC_RELAXED) != 0);
 }
 
 /* Sends it, or counts it as dropped: the handler is between two lives, or has enough to do. */
@@ -159,14 +166,16 @@ void log_dispatch(cop_ctx *ctx, cop_level level, cop_term event, cop_term metada
     if (!passes(ctx, log_primary_filters(), &e))
         return;
     if (__atomic_load_n(&log_state, __ATOMIC_ACQUIRE) == LOG_CLOSED) {
-        log_write_direct(ctx, &e);
+        if (!is_of(e.metadata,
+                   &otp)) /* who sees his supervisor killed by the stop has nothing to tell */
+            log_write_direct(ctx, &e);
         return;
     }
-    bool sasl = is_of_sasl(e.metadata);
+    bool is_sasl = is_of(e.metadata, &sasl);
     cop_term message = COP_NONE; /* made once, unless a filter changes it */
     for (int i = 0; i < LOG_HANDLERS; i++) {
         struct log_handler *h = &log_handlers[i];
-        if (!wants(h, e.level, sasl))
+        if (!wants(h, e.level, is_sasl))
             continue;
         struct log_filters *filters = __atomic_load_n(&h->filters, __ATOMIC_ACQUIRE);
         cop_log_event own = e;
@@ -180,15 +189,15 @@ void log_dispatch(cop_ctx *ctx, cop_level level, cop_term event, cop_term metada
     }
 }
 
-bool log_is_heard(cop_ctx *ctx, cop_level level, bool sasl) {
+bool log_is_heard(cop_ctx *ctx, cop_level level, bool is_sasl) {
     if (!cop_log_is_enabled(level))
         return false;
     cop_term named = cop_process_whereis(ctx, cop_a(logger));
     int state = __atomic_load_n(&log_state, __ATOMIC_ACQUIRE);
     if (state != LOG_ON || named.w != log_server_pid())
-        return state == LOG_CLOSED ? !sasl : !cop_is_none(named);
+        return state != LOG_CLOSED && !cop_is_none(named);
     for (int i = 0; i < LOG_HANDLERS; i++)
-        if (wants(&log_handlers[i], level, sasl))
+        if (wants(&log_handlers[i], level, is_sasl))
             return true;
     return false;
 }

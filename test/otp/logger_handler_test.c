@@ -589,3 +589,41 @@ TEST(what_cannot_be_written_is_told_to_the_others_once) {
     EXPECT_INT(told, 1);
     close(fd);
 }
+
+/* ---- kills -------------------------------------------------------------------------------------------------------- */
+
+/* Whatever of the logger is killed when: who logs goes on, and what arrives is in order, each event once. */
+static void logs_among_kills(cop_ctx *ctx) {
+    cop_logger_start(&(cop_logger_opts){ .no_handler = true });
+    for (int i = 0; i < 50 && cop_is_none(cop_process_whereis(ctx, cop_a(logger))); i++)
+        cop_process_sleep(ctx, 1);
+    cop_logger_handler_opts opts = collects(ctx, "a");
+    cop_logger_add_handler(ctx, &opts);
+    for (int i = 0; i < 60; i++) {
+        cop_logger_info(ctx, "%d", i);
+        if (i % 10 == 0)
+            cop_logger_flush(ctx);
+        if (i % 25 == 0)
+            cop_logger_add_handler(ctx, &opts);
+    }
+    cop_logger_flush(ctx);
+    int last = -1;
+    cop_term list = test_flush(ctx);
+    for (cop_term message; cop_get_cons(list, &message, &list);) {
+        char line[100];
+        cop_bytes text;
+        int n;
+        if (!cop_match(cop_elem(message, 0), cop_a(logged)))
+            continue;
+        EXPECT(cop_get_bytes(cop_elem(message, 2), &text));
+        snprintf(line, sizeof line, "%.*s", (int)text.size, (const char *)text.data);
+        if (sscanf(line, "[info] %d", &n) == 1) {
+            EXPECT(n > last);
+            last = n;
+        }
+    }
+}
+
+TEST_HOST(kills_of_the_loggers_processes_hurt_nobody) {
+    simulate(200, logs_among_kills, .faults = "kill=0.01");
+}
