@@ -30,11 +30,14 @@ static bool take_wire(cop_term t, cop_term c_start, cop_term backoff, struct sup
            && sup_backoff_from(cop_match(backoff, cop_a(nil)) ? COP_NONE : backoff, &out->backoff);
 }
 
+static void release_form(void *form) { sup_form_release(form); }
+
 static cop_term do_start_child(cop_ctx *ctx, struct dyn *d, const struct sup_spec *spec) {
     if ((int64_t)bag_count(&d->bag) >= d->max_children)
         return cop_tuple(ctx, cop_a(error), cop_a(max_children));
-    struct sup_form *form = bag_form(&d->bag, spec);
+    struct sup_form *form = cop_own(ctx, bag_form(&d->bag, spec), release_form);
     struct sup_started got = sup_start(ctx, form, bag_extra(ctx, &d->bag), spec->args);
+    cop_disown(ctx, form);
     if (got.is == SUP_STARTED) {
         bag_add(ctx, &d->bag, form, spec->args, got.pid, 0);
         return bag_started_term(ctx, &got);
