@@ -15,7 +15,7 @@ static bool wait_until(cop_ctx *p, int64_t due_ms) {
         cop__wait(p);
         return true;
     }
-    if (p->timer.wheel == NULL && !p->woken) {
+    if (__atomic_load_n(&p->timer.wheel, __ATOMIC_RELAXED) == NULL && !p->woken) {
         p->timer.seq = ++p->wait_seq;
         struct cop__sched *s = p->worker->sched != NULL ? p->worker->sched : p->home;
         cop__wheel_arm(s->wheel, &p->timer, due_ms);
@@ -28,7 +28,8 @@ static bool wait_until(cop_ctx *p, int64_t due_ms) {
 }
 
 static void wait_end(cop_ctx *p) {
-    if (p->timer.wheel != NULL)
+    /* It may fire just now: a process of the host's is not on the wheel's scheduler. */
+    if (__atomic_load_n(&p->timer.wheel, __ATOMIC_RELAXED) != NULL)
         cop__timer_disarm(&p->timer);
     p->woken = false;
     p->wait_seq++;
