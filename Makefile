@@ -16,7 +16,7 @@ setup:
 $(BUILD)/build.ninja:
 	meson setup $(BUILD) --prefix=$(PREFIX) -Db_lto=true $(MESON_OPTIONS)
 
-# Builds the key-value service and shows what it survives.
+# Builds the key-value service and the log pipeline, and shows what they survive.
 demo: all
 	scripts/demo $(BUILD)
 
