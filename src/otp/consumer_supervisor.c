@@ -268,13 +268,11 @@ static cop_term args_with(cop_ctx *ctx, const struct consumer_sup *s, cop_term e
 
 static struct sup_started start(cop_ctx *ctx, struct consumer_sup *s, cop_term args,
                                 uint64_t origin) {
-    struct sup_form *form = s->form;
-    form->refs++;
-    struct sup_started got = sup_start(ctx, form, COP_NIL, args);
-    if (got.is == SUP_STARTED)
-        bag_add(ctx, &s->bag, form, args, got.pid, origin);
-    else
-        sup_form_release(form);
+    struct sup_started got = sup_start(ctx, s->form, COP_NIL, args);
+    if (got.is == SUP_STARTED) {
+        s->form->refs++; /* the child's count */
+        bag_add(ctx, &s->bag, s->form, args, got.pid, origin);
+    }
     return got;
 }
 
