@@ -50,6 +50,10 @@ static inline cop_subscribed cop_subscribe_ok(int64_t demand) {
  *   cancel     the subscription was cancelled, or its consumer is down. Returns the demand that comes free
  *   info       sync_info or async_info of the stage. To be sent to self once all events that wait in the
  *              dispatcher are out. NULL: is sent at once, for a dispatcher where none wait
+ *   room       beyond GenStage: how many events dispatch would deliver now. With it the stage serves its
+ *              buffer as far as that goes when a consumer asks or goes, so that nothing overtakes what
+ *              waits there, and asks the producer for what then is missing and was not asked for, so
+ *              that nobody waits for ever. NULL: both go by the returned demand alone, as in GenStage
  *   state_to_term    the state for :sys.get_state; NULL: its terms as a tuple
  *   state_from_term  its inverse, for :sys.replace_state, true if it is one; NULL: the state stays
  * ask and cancel are only called for subscriptions that subscribe has seen (one that it refused too).
@@ -66,6 +70,7 @@ typedef struct cop_dispatcher {
     cop_events (*dispatch)(cop_ctx *ctx, void *state, cop_events events);
     int64_t (*cancel)(cop_ctx *ctx, void *state, cop_from from);
     void (*info)(cop_ctx *ctx, void *state, cop_term message);
+    int64_t (*room)(cop_ctx *ctx, const void *state);
     cop_term (*state_to_term)(cop_ctx *ctx, const void *state);
     bool (*state_from_term)(cop_ctx *ctx, void *state, cop_term term);
 } cop_dispatcher;

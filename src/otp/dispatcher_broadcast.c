@@ -176,6 +176,11 @@ static cop_events broadcast_dispatch(cop_ctx *ctx, void *state, cop_events event
     return cop_events_skip(events, now.count);
 }
 
+static int64_t broadcast_room(cop_ctx *ctx, const void *state) {
+    const struct broadcast *self = state;
+    return self->waiting;
+}
+
 /* {[{surplus, pid, tag, selector | nil}], waiting, requested, MapSet of pids} */
 static cop_term broadcast_to_term(cop_ctx *ctx, const void *state) {
     const struct broadcast *self = state;
@@ -202,5 +207,6 @@ const cop_dispatcher cop_broadcast_dispatcher = {
     .ask = broadcast_ask,
     .dispatch = broadcast_dispatch,
     .cancel = broadcast_cancel,
+    .room = broadcast_room,
     .state_to_term = broadcast_to_term,
 };

@@ -29,6 +29,7 @@ struct consumer {
 struct demand {
     struct consumer *consumers; /* cop_alloc'ed: goes with the process */
     size_t count, cap;
+    unsigned __int128 total; /* of their demands */
     int64_t pending;
     int64_t max; /* -1: nobody has asked yet */
     bool shuffle;
@@ -72,6 +73,7 @@ static size_t find(const struct demand *self, cop_term tag) {
 static void set_demand(struct demand *self, size_t i, int64_t demand) {
     struct consumer *all = self->consumers, moved = all[i];
     size_t to = i;
+    self->total = self->total - (uint64_t)moved.demand + (uint64_t)demand;
     moved.demand = demand;
     if (i + 1 < self->count && all[i + 1].demand >= demand) {
         while (to + 1 < self->count && all[to + 1].demand >= demand)
@@ -151,10 +153,16 @@ static int64_t demand_cancel(cop_ctx *ctx, void *state, cop_from from) {
         return 0;
     struct consumer *gone = &self->consumers[i];
     self->pending = demand_sum(self->pending, gone->demand);
+    self->total -= (uint64_t)gone->demand;
     held_forget(ctx, &gone->pid);
     held_forget(ctx, &gone->tag);
     memmove(gone, gone + 1, (--self->count - i) * sizeof *gone);
     return 0;
+}
+
+static int64_t demand_room(cop_ctx *ctx, const void *state) {
+    const struct demand *self = state;
+    return self->total > INT64_MAX ? INT64_MAX : (int64_t)self->total;
 }
 
 /* {[{demand, pid, tag}], pending, max | nil, shuffle?} */
@@ -180,5 +188,6 @@ const cop_dispatcher cop_demand_dispatcher = {
     .ask = demand_ask,
     .dispatch = demand_dispatch,
     .cancel = demand_cancel,
+    .room = demand_room,
     .state_to_term = demand_to_term,
 };

@@ -65,6 +65,7 @@ static cop_next carry(cop_ctx *ctx, struct stage *st, cop_stage_next next, bool 
         return cop_stop(next.reason);
     if (next.is == COP__STAGE_STOP_REPLY)
         return (cop_next){ .is = COP__STOP_REPLY, .reason = next.reason, .reply = next.reply };
+    st->owed = st->owed > (int64_t)next.events.count ? st->owed - (int64_t)next.events.count : 0;
     stage_dispatch(ctx, st, next.events);
     cop_next done = cop_noreply();
     if (next.is == COP__STAGE_REPLY)

@@ -91,6 +91,7 @@ struct stage {
     int64_t capacity; /* of the buffer; INT64_MAX: no limit */
     int64_t pushed;   /* events that ever entered the buffer; a marker's position counts them */
     int64_t left;     /* events that ever left it */
+    int64_t owed;     /* producer: events that it was asked for and has not made */
     int64_t k;        /* producer-consumer: demand that is not served */
     uint8_t kind;     /* cop_stage_kind */
     uint8_t keep;     /* cop_stage_keep */

@@ -79,17 +79,49 @@ static cop_next call_demand(cop_ctx *ctx, struct stage *st, int64_t demand) {
     if (st->module->handle_demand == NULL)
         stage_undefined(ctx, st, cop_a(handle_demand),
                         cop_list(ctx, demand, stage_user_term(ctx, st)));
+    if (__builtin_add_overflow(st->owed, demand, &st->owed))
+        st->owed = INT64_MAX;
     return stage_carry(ctx, st, st->module->handle_demand(ctx, st->user, demand));
+}
+
+/* How much the dispatcher could deliver; -1 if it does not say. */
+static int64_t room_of(cop_ctx *ctx, const struct stage *st) {
+    return st->dispatcher->room == NULL ? -1 : st->dispatcher->room(ctx, st->dispatcher_state);
+}
+
+/*
+ * Serves the buffer for a demand that has come; returns what is to be asked for.
+ *
+ * What a consumer that left had asked for is demand that the dispatcher does not report when the next one
+ * asks, since the producer owes the events for it. Some of these may have come meanwhile, and wait in the
+ * buffer: so the buffer is served as far as there is room. Some may have been lost there: so what is then
+ * missing is asked for, however little was reported.
+ */
+static int64_t serve(cop_ctx *ctx, struct stage *st, int64_t demand) {
+    int64_t room = st->accumulates ? -1 : room_of(ctx, st);
+    if (room < 0)
+        return stage_buffer_take(ctx, st, demand);
+    if (!stage_buffer_is_empty(st)) {
+        int64_t offered = room > demand ? room : demand;
+        int64_t taken = offered - stage_buffer_take(ctx, st, offered);
+        demand = demand > taken ? demand - taken : 0;
+        room = room_of(ctx, st);
+    }
+    int64_t missing = room - st->owed;
+    return missing > demand ? missing : demand;
 }
 
 /* Demand for this stage, after the dispatcher. */
 static cop_next demand_came(cop_ctx *ctx, struct stage *st, int64_t demand) {
     if (st->kind == COP_PRODUCER_CONSUMER) {
+        int64_t room = room_of(ctx, st);
         st->k += demand;
-        stage_buffer_take(ctx, st, st->k);
+        stage_buffer_take(ctx, st, room < 0 ? st->k : room);
+        if ((room = room_of(ctx, st)) > st->k)
+            st->k = room;
         return stage_drain(ctx, st);
     }
-    demand = stage_buffer_take(ctx, st, demand);
+    demand = serve(ctx, st, demand);
     if (demand == 0)
         return cop_noreply();
     if (st->accumulates) {
@@ -124,8 +156,10 @@ static cop_next replay(cop_ctx *ctx, struct stage *st, cop_term entry) {
     int64_t demand;
     cop_term list;
     cop_events events;
-    if (cop_match_tuple(entry, cop_a(demand), &demand))
-        return demand_came(ctx, st, demand);
+    if (cop_match_tuple(entry, cop_a(demand), &demand)) {
+        demand = stage_buffer_take(ctx, st, demand);
+        return demand == 0 ? cop_noreply() : call_demand(ctx, st, demand);
+    }
     if (cop_match_tuple(entry, cop_a(dispatch), &list) && cop_events_from_list(ctx, list, &events))
         stage_dispatch(ctx, st, events);
     return cop_noreply();
