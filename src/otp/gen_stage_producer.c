@@ -36,6 +36,11 @@ static void hold(cop_ctx *ctx, struct stage *st, cop_term entry) {
     cop_queue_push(ctx, &st->q->in, cop_events_of(&entry, 1));
 }
 
+/* How much the dispatcher could deliver; -1 if it does not say. */
+static int64_t room_of(cop_ctx *ctx, const struct stage *st) {
+    return st->dispatcher->room == NULL ? -1 : st->dispatcher->room(ctx, st->dispatcher_state);
+}
+
 void stage_dispatch(cop_ctx *ctx, struct stage *st, cop_events events) {
     if (events.count == 0)
         return;
@@ -53,8 +58,13 @@ void stage_dispatch(cop_ctx *ctx, struct stage *st, cop_events events) {
     cop_events rest = st->dispatcher->dispatch(ctx, st->dispatcher_state, events);
     int64_t delivered = (int64_t)events.count - (int64_t)rest.count;
     st->k = st->k > delivered ? st->k - delivered : 0;
-    if (rest.count > 0)
-        stage_buffer_store(ctx, st, rest);
+    if (rest.count == 0)
+        return;
+    stage_buffer_store(ctx, st, rest);
+    /* The demand of a consumer that left is no reason to go on: GenStage goes on, and fills its buffer. */
+    int64_t room = st->k > 0 ? room_of(ctx, st) : -1;
+    if (room >= 0 && room < st->k)
+        st->k = room;
 }
 
 void stage_dispatch_info(cop_ctx *ctx, struct stage *st, cop_term message) {
@@ -82,11 +92,6 @@ static cop_next call_demand(cop_ctx *ctx, struct stage *st, int64_t demand) {
     if (__builtin_add_overflow(st->owed, demand, &st->owed))
         st->owed = INT64_MAX;
     return stage_carry(ctx, st, st->module->handle_demand(ctx, st->user, demand));
-}
-
-/* How much the dispatcher could deliver; -1 if it does not say. */
-static int64_t room_of(cop_ctx *ctx, const struct stage *st) {
-    return st->dispatcher->room == NULL ? -1 : st->dispatcher->room(ctx, st->dispatcher_state);
 }
 
 /*
