@@ -119,21 +119,97 @@ static void put_undefined(cop_ctx *ctx, struct log_text *l, cop_term trace) {
     log_put(ctx, l, " is undefined or private");
 }
 
+/* "no function clause matching in M.f/2", of the frame that was not found one for. */
+static void put_no_clause(cop_ctx *ctx, struct log_text *l, cop_term trace) {
+    cop_atom module, function;
+    cop_term args, location, rest, frame;
+    log_put(ctx, l, "(FunctionClauseError) no function clause matching");
+    if (!cop_match_cons(trace, &frame, &rest)
+        || !cop_match_tuple(frame, &module, &function, &args, &location))
+        return;
+    int64_t arity = cop_list_length(args);
+    log_put(ctx, l, " in ");
+    log_put_call(ctx, l, module, function, arity < 0 ? args : cop_of(ctx, arity));
+}
+
+/* {:badarity, {fun, args}} */
+static void put_bad_arity(cop_ctx *ctx, struct log_text *l, cop_term fun, cop_term args) {
+    int64_t n = cop_list_length(args);
+    cop_term arg;
+    log_put(ctx, l, "(BadArityError) ");
+    log_put_term(ctx, l, fun);
+    log_put(ctx, l, " with arity ");
+    log_put_integer(ctx, l, cop_fun_arity(fun));
+    log_put(ctx, l, " called with ");
+    if (n <= 0) {
+        log_put(ctx, l, "no arguments");
+        return;
+    }
+    log_put_integer(ctx, l, n);
+    log_put(ctx, l, n == 1 ? " argument (" : " arguments (");
+    for (bool first = true; cop_get_cons(args, &arg, &args); first = false) {
+        log_put(ctx, l, first ? "" : ", ");
+        log_put_term(ctx, l, arg);
+    }
+    log_put(ctx, l, ")");
+}
+
+/* {tag, value} */
+static bool put_tagged_error(cop_ctx *ctx, struct log_text *l, cop_term error) {
+    static const struct {
+        const char *tag, *text;
+    } known[] = {
+        { "badmatch", "(MatchError) no match of right hand side value: " },
+        { "case_clause", "(CaseClauseError) no case clause matching: " },
+        { "with_clause", "(WithClauseError) no with clause matching: " },
+        { "try_clause", "(TryClauseError) no try clause matching: " },
+        { "badfun", "(BadFunctionError) expected a function, got: " },
+        { "badmap", "(BadMapError) expected a map, got: " },
+    };
+    cop_atom tag;
+    cop_term value, fun, args;
+    if (!cop_match_tuple(error, &tag, &value))
+        return false;
+    if (cop_match(tag.t, cop_a(badarity)) && cop_match_tuple(value, &fun, &args)) {
+        put_bad_arity(ctx, l, fun, args);
+        return true;
+    }
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(cop_atom_name(tag, NULL), known[i].tag) == 0) {
+            log_put(ctx, l, known[i].text);
+            log_put_term(ctx, l, value);
+            return true;
+        }
+    return false;
+}
+
 /* An Erlang error as the exception that Elixir makes of it; false for one it has no exception for. */
 static bool put_known_error(cop_ctx *ctx, struct log_text *l, cop_term error, cop_term trace) {
-    cop_term value;
-    if (put_exception(ctx, l, error) || put_fault(ctx, l, error))
+    cop_term key, value;
+    cop_atom operator;
+    if (put_exception(ctx, l, error) || put_fault(ctx, l, error) || put_tagged_error(ctx, l, error))
         return true;
     if (cop_match(error, cop_a(undef))) {
         put_undefined(ctx, l, trace);
+    } else if (cop_match(error, cop_a(function_clause))) {
+        put_no_clause(ctx, l, trace);
     } else if (cop_match(error, cop_a(badarg))) {
         log_put(ctx, l, "(ArgumentError) argument error");
     } else if (cop_match(error, cop_a(badarith))) {
         log_put(ctx, l, "(ArithmeticError) bad argument in arithmetic expression");
     } else if (cop_match(error, cop_a(system_limit))) {
         log_put(ctx, l, "(SystemLimitError) a system limit has been reached");
-    } else if (cop_match_tuple(error, cop_a(badmatch), &value)) {
-        log_put(ctx, l, "(MatchError) no match of right hand side value: ");
+    } else if (cop_match(error, cop_a(cond_clause))) {
+        log_put(ctx, l, "(CondClauseError) no cond clause evaluated to a truthy value");
+    } else if (cop_match_tuple(error, cop_a(badkey), &key, &value)) {
+        log_put(ctx, l, "(KeyError) key ");
+        log_put_term(ctx, l, key);
+        log_put(ctx, l, " not found in: ");
+        log_put_term(ctx, l, value);
+    } else if (cop_match_tuple(error, cop_a(badbool), &operator, & value)) {
+        log_put(ctx, l, "(BadBooleanError) expected a boolean on left-side of \"");
+        log_put(ctx, l, cop_atom_name(operator, NULL));
+        log_put(ctx, l, "\", got: ");
         log_put_term(ctx, l, value);
     } else {
         return false;
@@ -230,17 +306,22 @@ static void put_exit(cop_ctx *ctx, struct log_text *l, const char *banner, cop_t
     put_exit_at(ctx, l, reason, 1);
 }
 
-/* "** (RuntimeError) boom" with its trace, or "** (stop) reason". */
+/* {error, trace}: an exception, "** (RuntimeError) boom", or as of an exit, "** (stop) reason", and in either
+   case the trace; anything else is a reason without one. */
 static void put_reason(cop_ctx *ctx, struct log_text *l, cop_term reason) {
     cop_term error, trace;
-    if (cop_match_tuple(reason, &error, &trace) && cop_is_list(trace) && log_is_trace(trace)
-        && (cop_is_map(error) || !cop_is_nil(trace))) {
-        log_put(ctx, l, "** ");
-        put_error(ctx, l, error, trace);
-        put_trace(ctx, l, "\n    ", trace);
+    if (!cop_match_tuple(reason, &error, &trace) || !cop_is_list(trace) || !log_is_trace(trace)
+        || (cop_is_nil(trace) && !cop_is_map(error))) {
+        put_exit(ctx, l, "** (stop) ", reason);
         return;
     }
-    put_exit(ctx, l, "** (stop) ", reason);
+    size_t before = l->size;
+    log_put(ctx, l, "** ");
+    if (!put_known_error(ctx, l, error, trace)) {
+        l->size = before;
+        put_exit(ctx, l, "** (stop) ", error);
+    }
+    put_trace(ctx, l, "\n    ", trace);
 }
 
 /* What was raised, by its class. */
@@ -320,22 +401,6 @@ static void put_server_report(cop_ctx *ctx, struct log_text *l, cop_term report)
         put_trace(ctx, l, "\n    ", trace);
 }
 
-/* {error, trace} of a task: an exception, or a reason as of an exit, and in either case the trace. */
-static void put_task_reason(cop_ctx *ctx, struct log_text *l, cop_term reason) {
-    cop_term error, trace;
-    if (!cop_match_tuple(reason, &error, &trace) || !cop_is_cons(trace) || !log_is_trace(trace)) {
-        put_exit(ctx, l, "** (stop) ", reason);
-        return;
-    }
-    size_t before = l->size;
-    log_put(ctx, l, "** ");
-    if (!put_known_error(ctx, l, error, trace)) {
-        l->size = before;
-        put_exit(ctx, l, "** (stop) ", error);
-    }
-    put_trace(ctx, l, "\n    ", trace);
-}
-
 /* observed: Elixir 1.14's Logger.Translator. */
 static void put_task_report(cop_ctx *ctx, struct log_text *l, cop_term report) {
     log_put(ctx, l, "Task ");
@@ -343,7 +408,7 @@ static void put_task_report(cop_ctx *ctx, struct log_text *l, cop_term report) {
     log_put(ctx, l, " started from ");
     log_put_term(ctx, l, field(report, cop_a(starter)));
     log_put(ctx, l, " terminating\n");
-    put_task_reason(ctx, l, field(report, cop_a(reason)));
+    put_reason(ctx, l, field(report, cop_a(reason)));
     put_label(ctx, l, field(report, cop_a(process_label)));
     put_pair(ctx, l, "\nFunction: ", field(report, cop_a(function)));
     put_pair(ctx, l, "\n    Args: ", field(report, cop_a(args)));

@@ -127,6 +127,69 @@ TEST(a_function_formats) {
                 "\"could not format: {:string, \\\"raise\\\"}\\n\"");
 }
 
+/* ---- errors --------------------------------------------------------------------------------------------------- */
+
+/* observed: Elixir 1.14, a GenServer whose handle_cast/2 calls :erlang.error/1 with each of these, exits with
+   :ex, or stops with {:bad, 1} or by a call of :nobody */
+TEST(errors_are_shown_as_Elixirs_exceptions) {
+    static const struct {
+        const char *reason, *text;
+    } cases[] = {
+        { "{:badthing, S}", "** (stop) :badthing\n    Srv.handle_cast/2" },
+        { "{:badarg, S}", "** (ArgumentError) argument error\n    Srv.handle_cast/2" },
+        { "{{:badmatch, 7}, S}",
+          "** (MatchError) no match of right hand side value: 7\n    Srv.handle_cast/2" },
+        { "{{:case_clause, 7}, S}",
+          "** (CaseClauseError) no case clause matching: 7\n    Srv.handle_cast/2" },
+        { "{:function_clause, S}", "** (FunctionClauseError) no function clause matching in "
+                                   "Srv.handle_cast/2\n    Srv.handle_cast/2" },
+        { "{{:badfun, 1}, S}",
+          "** (BadFunctionError) expected a function, got: 1\n    Srv.handle_cast/2" },
+        { "{{:badkey, :a, %{}}, S}",
+          "** (KeyError) key :a not found in: %{}\n    Srv.handle_cast/2" },
+        { "{{:badmap, 1}, S}", "** (BadMapError) expected a map, got: 1\n    Srv.handle_cast/2" },
+        { "{:if_clause, S}", "** (stop) :if_clause\n    Srv.handle_cast/2" },
+        { "{:cond_clause, S}", "** (CondClauseError) no cond clause evaluated to a truthy value\n"
+                               "    Srv.handle_cast/2" },
+        { "{{:with_clause, 1}, S}",
+          "** (WithClauseError) no with clause matching: 1\n    Srv.handle_cast/2" },
+        { "{{:try_clause, 1}, S}",
+          "** (TryClauseError) no try clause matching: 1\n    Srv.handle_cast/2" },
+        { "{{:badbool, :and, 1}, S}",
+          "** (BadBooleanError) expected a boolean on left-side of \"and\", "
+          "got: 1\n    Srv.handle_cast/2" },
+        { "{:system_limit, S}",
+          "** (SystemLimitError) a system limit has been reached\n    Srv.handle_cast/2" },
+        { "{:ex, S}", "** (stop) :ex\n    Srv.handle_cast/2" },
+        { "{:bad, 1}", "** (stop) {:bad, 1}" },
+        { "{:noproc, {GenServer, :call, [:nobody, :x, 5000]}}",
+          "** (stop) exited in: GenServer.call(:nobody, :x, 5000)\n    ** (EXIT) no process: the "
+          "process "
+          "is not alive or there's no process currently associated with the given name, possibly "
+          "because its application isn't started" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[600], expected[600];
+        const char *s = strstr(cases[i].reason, " S}");
+        int n = s != NULL ? (int)(s - cases[i].reason) : (int)strlen(cases[i].reason);
+        snprintf(text, sizeof text, "%.*s%s", n, cases[i].reason,
+                 s != NULL ? " [{Srv, :handle_cast, 2, []}]}" : "");
+        cop_term reason;
+        EXPECT(cop_parse(ctx, text, strlen(text), &reason, NULL));
+        cop_term label = cop_tuple(ctx, cop_a(gen_server), cop_a(terminate));
+        cop_term report = cop_map(ctx, cop_a(label), label, cop_a(name), cop_as("Elixir.Srv"),
+                                  cop_a(reason), reason, cop_a(last_message), cop_a(x));
+        cop_log_event event = { COP_LEVEL_ERROR, cop_tuple(ctx, cop_a(report), report),
+                                cop_map(ctx) };
+        snprintf(expected, sizeof expected, "GenServer Srv terminating\n%s\nLast message: :x",
+                 cases[i].text);
+        cop_bytes bytes;
+        EXPECT(cop_get_bytes(cop_logger_message(ctx, &event, false), &bytes));
+        snprintf(text, sizeof text, "%.*s", (int)bytes.size, (const char *)bytes.data);
+        EXPECT_STR(text, expected);
+    }
+}
+
 /* ---- JSON --------------------------------------------------------------------------------------------------- */
 
 static const cop_logger_formatter json = { .json = true };
