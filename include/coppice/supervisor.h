@@ -37,7 +37,9 @@ typedef struct cop_supervisor_opts {
  * A supervisor with a module of its own. Elixir: use Supervisor.
  *   name  the module's name, shown in reports and $initial_call
  *   init  runs in the new process; returns what cop_supervisor_init makes, or :ignore. Any other term
- *         of {:ok, {flags, children}} is as good: flags a map or {strategy, intensity, period}
+ *         of {:ok, {flags, children}} is as good: flags a map or {strategy, intensity, period}.
+ *         cop_sys_change_code runs it again: the flags and specifications are those that it returns
+ *         then, children run on, and nobody is started or stopped
  */
 typedef struct cop_supervisor {
     const char *name;
