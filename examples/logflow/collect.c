@@ -19,8 +19,9 @@ static void take(cop_ctx *ctx, struct progress *p, cop_term message) {
         p->crashes++;
     } else if (cop_match_tuple(message, cop_a(end), &lines)) {
         p->end = lines;
-    } else if (cop_match_tuple(message, cop_a(failed), &reason)) {
-        cop_exit(ctx, reason);
+    } else if (cop_match_tuple(message, cop_a(failed), &reason)
+               || cop_match_tuple(message, cop_a(EXIT), &what, &reason)) {
+        cop_exit(ctx, reason); /* of the file; of the tree, if exits are trapped */
     }
 }
 

@@ -54,9 +54,8 @@ static void show(cop_ctx *ctx, struct progress *p) {
             (long long)p->crashes, (long long)p->handled);
 }
 
-static void run(cop_ctx *ctx, cop_term arg) {
+static void count_log(cop_ctx *ctx) {
     struct progress p;
-    the.flow.collector = cop_self(ctx);
     cop_started tree = flow_start_link(ctx, &the.flow);
     if (tree.is != COP_STARTED)
         cop_exit(ctx, tree.reason);
@@ -64,6 +63,28 @@ static void run(cop_ctx *ctx, cop_term arg) {
     show(ctx, &p);
     print_report(collect_totals(ctx, &the.flow), (size_t)the.top);
     cop_supervisor_stop(ctx, tree.pid, cop_a(normal), 0);
+}
+
+static void complain(cop_term reason) {
+    char text[300];
+    cop_term inner, id;
+    cop_bytes bytes;
+    if (cop_match_tuple(reason, cop_a(shutdown), &inner))
+        cop_match_tuple(inner, cop_a(failed_to_start_child), &id, &reason);
+    cop_inspect_to(text, sizeof text, reason, NULL);
+    if (cop_get_bytes(reason, &bytes))
+        snprintf(text, sizeof text, "%.*s", (int)bytes.size, (const char *)bytes.data);
+    fprintf(stderr, "logflow: %s: %s\n", the.flow.path, text);
+}
+
+static void run(cop_ctx *ctx, cop_term arg) {
+    the.flow.collector = cop_self(ctx);
+    cop_process_trap_exit(ctx, true);
+    COP_TRY(ctx) { count_log(ctx); }
+    COP_CATCH(caught) {
+        complain(caught->reason);
+        cop_node_shutdown(ctx, 1);
+    }
 }
 
 /* ---- the command line ------------------------------------------------------------------------------------- */

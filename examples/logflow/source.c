@@ -63,7 +63,8 @@ static struct held *held_at(struct source *s, int64_t line) {
 }
 
 static void failed(cop_ctx *ctx, struct source *s, int error) {
-    cop_send(ctx, s->flow->collector, cop_tuple(ctx, cop_a(failed), cop_strerror(error)));
+    const char *why = error == -EBADMSG ? "damaged gzip data" : cop_strerror(error);
+    cop_send(ctx, s->flow->collector, cop_tuple(ctx, cop_a(failed), why));
 }
 
 /* ---- lines ------------------------------------------------------------------------------------------------ */
