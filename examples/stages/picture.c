@@ -31,9 +31,10 @@ static cop_stage_next count_demand(cop_ctx *ctx, void *state, int64_t demand) {
     return cop_stage_emit(events);
 }
 
-static const cop_gen_stage count = {
-    .name = "Count", .state_size = sizeof(int64_t), .init = count_init, .handle_demand = count_demand
-};
+static const cop_gen_stage count = { .name = "Count",
+                                     .state_size = sizeof(int64_t),
+                                     .init = count_init,
+                                     .handle_demand = count_demand };
 
 static cop_stage_init double_init(cop_ctx *ctx, void *state, cop_term arg) {
     return cop_stage_producer_consumer(0);
@@ -50,7 +51,9 @@ static cop_stage_next double_events(cop_ctx *ctx, void *state, cop_events events
     return cop_stage_emit(doubled);
 }
 
-static const cop_gen_stage twice = { .name = "Double", .init = double_init, .handle_events = double_events };
+static const cop_gen_stage twice = { .name = "Double",
+                                     .init = double_init,
+                                     .handle_events = double_events };
 
 static cop_stage_init take_init(cop_ctx *ctx, void *state, cop_term arg) {
     return cop_stage_consumer(0);
@@ -60,7 +63,9 @@ static cop_stage_next take_events(cop_ctx *ctx, void *state, cop_events events, 
     return cop_stage_noreply();
 }
 
-static const cop_gen_stage take = { .name = "Take", .init = take_init, .handle_events = take_events };
+static const cop_gen_stage take = { .name = "Take",
+                                    .init = take_init,
+                                    .handle_events = take_events };
 
 /* ---- what is drawn ---------------------------------------------------------------------------------------------- */
 
@@ -144,7 +149,8 @@ static cop_term tell(cop_ctx *ctx, cop_term env, size_t argc, const cop_term *ar
 
 static void start(cop_ctx *ctx, struct lane *lane, cop_term arg) {
     lane->pid = cop_gen_stage_start_link(ctx, lane->module, arg, NULL).pid;
-    cop_sys_install(ctx, lane->pid, cop_tuple(ctx, cop_fun(ctx, tell, 3, COP_NIL), cop_self(ctx)), 0);
+    cop_sys_install(ctx, lane->pid, cop_tuple(ctx, cop_fun(ctx, tell, 3, COP_NIL), cop_self(ctx)),
+                    0);
 }
 
 /* Notes what is said until `lane` has been given that many batches. */
@@ -170,8 +176,9 @@ static int x_of(int lane) { return LEFT + lane * APART; }
 static void draw_arrow(const struct arrow *arrow, int y) {
     static const char *const colours[] = { "#6e7781", "#0969da", "#1a7f37" };
     int x1 = x_of(arrow->from), x2 = x_of(arrow->to), step = x1 < x2 ? 1 : -1;
-    printf("  <line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" stroke=\"%s\"%s/>\n", x1, y, x2 - 8 * step, y,
-           colours[arrow->what], arrow->what == SUBSCRIBE ? " stroke-dasharray=\"4 3\"" : "");
+    printf("  <line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" stroke=\"%s\"%s/>\n", x1, y,
+           x2 - 8 * step, y, colours[arrow->what],
+           arrow->what == SUBSCRIBE ? " stroke-dasharray=\"4 3\"" : "");
     printf("  <polygon points=\"%d,%d %d,%d %d,%d\" fill=\"%s\"/>\n", x2, y, x2 - 9 * step, y - 4,
            x2 - 9 * step, y + 4, colours[arrow->what]);
     /* The label stands beside the arrow's beginning, off other lines that it crosses. */
@@ -181,15 +188,16 @@ static void draw_arrow(const struct arrow *arrow, int y) {
 
 static void draw(void) {
     int width = x_of(LANES - 1) + LEFT, height = TOP + picture.count * ROW + 20;
-    printf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" "
+    printf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
+           "height=\"%d\" "
            "font-family=\"sans-serif\" font-size=\"12\">\n",
            width, height, width, height);
     printf("  <rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n");
     for (int i = 0; i < LANES; i++) {
-        printf("  <line x1=\"%d\" y1=\"36\" x2=\"%d\" y2=\"%d\" stroke=\"#d0d7de\"/>\n", x_of(i), x_of(i),
-               height - 10);
-        printf("  <text x=\"%d\" y=\"24\" text-anchor=\"middle\" font-weight=\"bold\">%s</text>\n", x_of(i),
-               picture.lanes[i].name);
+        printf("  <line x1=\"%d\" y1=\"36\" x2=\"%d\" y2=\"%d\" stroke=\"#d0d7de\"/>\n", x_of(i),
+               x_of(i), height - 10);
+        printf("  <text x=\"%d\" y=\"24\" text-anchor=\"middle\" font-weight=\"bold\">%s</text>\n",
+               x_of(i), picture.lanes[i].name);
     }
     for (int i = 0; i < picture.count; i++)
         draw_arrow(&picture.arrows[i], TOP + i * ROW);
