@@ -18,16 +18,6 @@ enum { EXIT_DEPTH = 8 };
 
 /* ---- traces ------------------------------------------------------------------------------------------- */
 
-static void put_charlist(cop_ctx *ctx, struct log_text *l, cop_term t) {
-    cop_term c;
-    int64_t code;
-    while (cop_get_cons(t, &c, &t))
-        if (cop_get_i64(c, &code) && code > 0 && code < 128) {
-            char byte = (char)code;
-            log_put_bytes(ctx, l, &byte, 1);
-        }
-}
-
 bool log_is_trace(cop_term t) {
     cop_term frame, rest;
     if (!cop_match_cons(t, &frame, &rest))
@@ -49,7 +39,7 @@ static bool put_frame(cop_ctx *ctx, struct log_text *l, const char *before, cop_
     }
     log_put(ctx, l, before);
     if (!cop_is_none(file)) {
-        put_charlist(ctx, l, file);
+        log_put_chardata(ctx, l, file);
         log_put(ctx, l, ":");
         log_put_integer(ctx, l, line);
         log_put(ctx, l, ": ");
@@ -636,31 +626,38 @@ static bool put_process_error(cop_ctx *ctx, struct log_text *l, cop_term format,
     return true;
 }
 
-/* ~p, ~tp, ~ts and ~n are all that our own formats have. */
+/* One directive of io_lib's, without the ~: "p", "ts", "10.2f". What is told of itself is inspected, whatever
+   the field's width. Returns what is behind it. */
+static const char *put_directive(cop_ctx *ctx, struct log_text *l, const char *at, cop_term *args) {
+    cop_term value;
+    at += strspn(at, "0123456789.-*");
+    at += strspn(at, "tlkK");
+    char directive = *at;
+    if (directive == '~' || directive == 'n')
+        log_put(ctx, l, directive == 'n' ? "\n" : "~");
+    else if (directive == 's' && cop_get_cons(*args, &value, args))
+        log_put_chardata(ctx, l, value);
+    else if (directive == 'c' && cop_get_cons(*args, &value, args))
+        log_put_chardata(ctx, l, cop_list(ctx, value));
+    else if (cop_get_cons(*args, &value, args) && directive != 'i')
+        log_put_term(ctx, l, value);
+    return directive == '\0' ? at : at + 1;
+}
+
 static void put_format(cop_ctx *ctx, struct log_text *l, cop_term format, cop_term args) {
-    cop_term c, value;
-    int64_t code;
     if (put_process_error(ctx, l, format, args))
         return;
-    while (cop_get_cons(format, &c, &format)) {
-        if (!cop_get_i64(c, &code) || code <= 0 || code > 127)
-            continue;
-        if (code == '~' && cop_is_cons(format)) {
-            cop_term directive = cop_head(format);
-            format = cop_tail(format);
-            if (cop_match(directive, (int)'t'))
-                cop_get_cons(format, &directive, &format);
-            if (cop_match(directive, (int)'n'))
-                log_put(ctx, l, "\n");
-            else if (cop_match(directive, (int)'s') && cop_get_cons(args, &value, &args))
-                log_put_chardata(ctx, l, value);
-            else if (cop_get_cons(args, &value, &args))
-                log_put_term(ctx, l, value);
-            continue;
-        }
-        char byte = (char)code;
-        log_put_bytes(ctx, l, &byte, 1);
+    struct log_text text = { 0 };
+    log_put_chardata(ctx, &text, format);
+    log_put_bytes(ctx, &text, "", 1); /* ends where it ends, or at a NUL of its own */
+    for (const char *at = text.text; *at != '\0';) {
+        size_t plain = strcspn(at, "~");
+        log_put_bytes(ctx, l, at, plain);
+        at += plain;
+        if (*at == '~')
+            at = put_directive(ctx, l, at + 1, &args);
     }
+    cop_free(ctx, text.text);
 }
 
 void log_put_event(cop_ctx *ctx, struct log_text *l, cop_term event) {

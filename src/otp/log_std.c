@@ -14,6 +14,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,8 @@
 
 #include "log.h"
 #include "log_format.h"
+
+enum { WAIT_MS = 5000 };
 
 struct std {
     struct log_text text;
@@ -98,10 +102,17 @@ static void rotate(struct std *s, const cop_logger_handler_opts *o) {
 
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
 
+/* Somebody who shares the descriptor may have made it one that does not wait: then this waits, but not for
+   ever. */
+static bool can_go_on(int fd) {
+    struct pollfd poll_fd = { .fd = fd, .events = POLLOUT };
+    return errno == EINTR || (errno == EAGAIN && poll(&poll_fd, 1, WAIT_MS) > 0);
+}
+
 static int write_all(int fd, const char *text, size_t size) {
     for (size_t at = 0; at < size;) {
         ssize_t n = write(fd, text + at, size - at);
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && can_go_on(fd))
             continue;
         if (n <= 0)
             return n == 0 ? EIO : errno;
@@ -137,6 +148,9 @@ static cop_term std_init(cop_ctx *ctx, void *state, const cop_logger_handler_opt
     s->is_file = o->file != NULL;
     s->fd = o->fd == 0 ? STDERR_FILENO : o->fd;
     s->looked_ms = cop_monotonic_ms(ctx);
+    struct sigaction broken_pipe;
+    if (sigaction(SIGPIPE, NULL, &broken_pipe) == 0 && broken_pipe.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of who writes to it */
     if (s->is_file) {
         s->owned = cop_own(ctx, calloc(1, sizeof *s->owned), release_fd);
         if (s->owned == NULL)

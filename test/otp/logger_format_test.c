@@ -127,6 +127,16 @@ TEST(a_function_formats) {
                 "\"could not format: {:string, \\\"raise\\\"}\\n\"");
 }
 
+/* observed: io_lib:format("~p ~s ~ts|~c~~~n~w", ...), with Elixir's notation for the terms */
+TEST(a_format_of_Erlangs_is_filled_in) {
+    cop_term args = cop_list(ctx, cop_a(a), "text", cop_list(ctx, 0xe9), (int)'c', 1.5, "rest");
+    cop_term event_term =
+        cop_tuple(ctx, cop_a(format), cop_charlist(ctx, "é ~p ~s ~ts|~c~~~n~10.2w ~p ~p~"), args);
+    cop_log_event event = { COP_LEVEL_INFO, event_term, cop_map(ctx) };
+    EXPECT_TERM(ctx, cop_logger_message(ctx, &event, false),
+                "\"é :a text é|c~\\n1.5 \\\"rest\\\" \"");
+}
+
 /* ---- errors --------------------------------------------------------------------------------------------------- */
 
 /* observed: Elixir 1.14, a GenServer whose handle_cast/2 calls :erlang.error/1 with each of these, exits with

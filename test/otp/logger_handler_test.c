@@ -590,6 +590,85 @@ TEST(what_cannot_be_written_is_told_to_the_others_once) {
     close(fd);
 }
 
+TEST(a_closed_pipe_is_told_and_ends_nothing) {
+    int ends[2];
+    start_logger(ctx);
+    add_collector(ctx, "a");
+    EXPECT_INT(pipe(ends), 0);
+    cop_logger_handler_opts opts = { .id = cop_a(pipe), .fd = ends[1] };
+    EXPECT_TERM(ctx, cop_logger_add_handler(ctx, &opts), ":ok");
+    close(ends[0]);
+    cop_logger_info(ctx, "x");
+    ASSERT_RECEIVE(ctx, "{:logged, :a, \"[error] Logger handler :pipe could not write: "
+                        "\\\"Broken pipe\\\"\"}");
+    close(ends[1]);
+}
+
+/* ---- many at once -------------------------------------------------------------------------------------------------- */
+
+static void logs_and_yields(cop_ctx *ctx, cop_term arg) {
+    int64_t n = 0;
+    cop_get_i64(arg, &n);
+    for (int64_t i = 0; i < n; i++) {
+        COP_SCOPE(ctx) { cop_logger_info(ctx, "event"); }
+        if (i % 16 == 0)
+            cop_yield(ctx);
+    }
+}
+
+/* Counts, and forgets. */
+static int64_t counted, told_as_dropped;
+static void counts(cop_ctx *ctx, void *state, const cop_log_event *event,
+                   const cop_logger_handler_opts *opts) {
+    cop_term report, list, pair, rest;
+    int64_t n;
+    if (!cop_match_tuple(event->event, cop_a(report), &report)) {
+        counted++;
+    } else if (cop_match_key(report, cop_a(report), &list) && cop_match_cons(list, &pair, &rest)
+               && cop_match_cons(rest, &pair, &rest) && cop_match_tuple(pair, cop_a(count), &n)) {
+        told_as_dropped += n;
+    }
+}
+static const cop_logger_handler counter = { .name = "counter", .log = counts };
+static const cop_logger_handler nothing = { .name = "nothing" };
+
+TEST(every_event_is_written_or_counted_while_handlers_come_and_go, .timeout_s = 120) {
+    enum { WORKERS = 6 };
+    const char *scale = getenv("COPPICE_TEST_SCALE");
+    int64_t each = 20000 / (scale != NULL ? atoi(scale) : 1) + 20;
+    static const cop_domain_filter of_otp = {
+        .domain = "otp"
+    }; /* what the logger tells is not counted */
+    static const cop_logger_filter filter = { "otp", cop_logger_filter_domain, &of_otp };
+    cop_pid workers[WORKERS];
+    counted = told_as_dropped = 0;
+    start_logger(ctx);
+    cop_logger_handler_opts opts = { .id = cop_a(keep),
+                                     .module = &counter,
+                                     .queue_limit = 50,
+                                     .filters = &filter,
+                                     .filter_count = 1 };
+    cop_logger_handler_opts other = { .id = cop_a(other), .module = &nothing };
+    EXPECT_TERM(ctx, cop_logger_add_handler(ctx, &opts), ":ok");
+    for (int i = 0; i < WORKERS; i++)
+        workers[i] = cop_spawn(ctx, logs_and_yields, cop_of(ctx, each));
+    for (int i = 0; i < 40; i++) {
+        cop_logger_add_handler(ctx, &other);
+        cop_logger_set_handler_config(ctx, &opts);
+        if (i % 4 == 0) {
+            cop_process_exit(ctx, handler_pid(ctx, "other"), cop_a(kill));
+            cop_yield(ctx);
+        }
+        cop_logger_remove_handler(ctx, cop_a(other));
+    }
+    for (int i = 0; i < WORKERS; i++)
+        test_await_down(ctx, workers[i]);
+    cop_logger_flush(ctx);
+    cop_logger_flush(ctx); /* the last of what was dropped is told at the first */
+    EXPECT(counted > 0);
+    EXPECT_INT(counted + told_as_dropped, each * WORKERS);
+}
+
 /* ---- kills -------------------------------------------------------------------------------------------------------- */
 
 /* Whatever of the logger is killed when: who logs goes on, and what arrives is in order, each event once. */
