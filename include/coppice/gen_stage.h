@@ -123,6 +123,8 @@ typedef enum cop_stage_keep { COP_KEEP_LAST, COP_KEEP_FIRST } cop_stage_keep;
  *   subscribe_to    consumer, producer-consumer: a list of stages and {stage, options}, as
  *                   cop_subscription makes them; COP_NONE = []
  *   terms           more options, as a keyword list in Elixir's form, for such that come from outside
+ *   stall_ms        beyond Elixir: when events have waited so long for demand and none has moved, a warning
+ *                   says so, once until they move again; 0 = none does
  */
 typedef struct cop_stage_opts {
     cop_stage_demand demand;
@@ -132,6 +134,7 @@ typedef struct cop_stage_opts {
     cop_term dispatcher_opts;
     cop_term subscribe_to;
     cop_term terms;
+    int64_t stall_ms;
 } cop_stage_opts;
 
 typedef struct cop_stage_init {
@@ -425,5 +428,67 @@ typedef struct cop_stage_stream_opts {
  */
 cop_term cop_gen_stage_stream(cop_ctx *ctx, cop_term subscriptions,
                               const cop_stage_stream_opts *opts);
+
+/* ---- beyond Elixir ----------------------------------------------------------------------------------------- */
+
+/* all: everything was delivered. Else undelivered are the events that were still buffered, unhandled those
+   that had come and were not handled, both as lists. */
+typedef struct cop_drained {
+    bool all;
+    cop_term undelivered;
+    cop_term unhandled;
+} cop_drained;
+cop_drained cop__gen_stage_drain(cop_ctx *ctx, cop_term stage, int64_t timeout_ms);
+/*
+ * Stops a stage without losing what it has. It cancels its own subscriptions, with {:shutdown, :drains}, and
+ * handles what was on its way; it calls handle_demand no more and takes no new consumers, but serves those
+ * that it has from its buffer. When nothing is left, or after timeout_ms, it stops with :normal. Of a chain
+ * the first stage is to be drained first, and then each that is behind it, with transient subscriptions.
+ *
+ * Timeout: ms; 0 = 5000, COP_INFINITY
+ * Exits:   as a call does; with :timeout when the stage does not answer within a second after that, being
+ *          in a callback
+ */
+#define cop_gen_stage_drain(ctx, stage, timeout_ms) \
+    cop__gen_stage_drain((ctx), COP_TERM(stage), (timeout_ms))
+
+cop_term cop__gen_stage_counters(cop_ctx *ctx, cop_term stage, int64_t timeout_ms);
+/*
+ * What a stage has done since it started.
+ *
+ * Returns: %{kind: kind, producers: [...], consumers: [...]}; of a stage that sends events also dispatched
+ *          (events that its dispatcher took), buffered, dropped, and of a producer-consumer demand (that is
+ *          open) and waiting (lists that were not handled). Each producer is %{pid, tag, cancel, events,
+ *          batches}, and %{open, min_demand, max_demand} if its demand is automatic; each consumer is
+ *          %{pid, tag, asked}
+ */
+#define cop_gen_stage_counters(ctx, stage, timeout_ms) \
+    cop__gen_stage_counters((ctx), COP_TERM(stage), (timeout_ms))
+
+/*
+ * Options of a rate limiter.
+ *   events           it lets through so many in each interval; at least 1
+ *   interval_ms      at least 1
+ *   subscribe_to, dispatcher, dispatcher_opts, stall_ms   as of init
+ *   no_link          it is not linked to the caller
+ *   start            name and other start options
+ */
+typedef struct cop_rate_limiter_opts {
+    int64_t events;
+    int64_t interval_ms;
+    cop_term subscribe_to;
+    const cop_dispatcher *dispatcher;
+    cop_term dispatcher_opts;
+    int64_t stall_ms;
+    bool no_link;
+    cop_start_opts start;
+} cop_rate_limiter_opts;
+/*
+ * Starts a producer-consumer that passes events on, at most so many in each interval, whatever is asked for.
+ * What it may let through it asks its producers for in equal parts; what was not used up is not saved.
+ *
+ * Errors: COP_ERROR with {:bad_opts, text}
+ */
+cop_started cop_gen_stage_rate_limiter(cop_ctx *ctx, const cop_rate_limiter_opts *opts);
 
 #endif

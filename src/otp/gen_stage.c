@@ -167,6 +167,7 @@ static cop_next took_down(cop_ctx *ctx, struct stage *st, cop_term message, cop_
 
 static cop_next take_message(cop_ctx *ctx, struct stage *st, cop_term message) {
     cop_term from, what, ref, any;
+    cop_next next;
     if (cop_match_tuple(message, cop_as("$gen_consumer"), &from, &what)
         && cop_tuple_size(from) == 2)
         return stage_consumer_message(ctx, st, message, from, what);
@@ -175,14 +176,24 @@ static cop_next take_message(cop_ctx *ctx, struct stage *st, cop_term message) {
         return stage_producer_message(ctx, st, message, from, what);
     if (cop_match_tuple(message, cop_as("DOWN"), &ref, &any, &any, &what))
         return took_down(ctx, st, message, ref, what);
+    if ((st->drains || st->stall_ms != 0) && stage_watch_message(ctx, st, message, &next))
+        return next;
     return stage_info(ctx, st, message);
+}
+
+/* What is done at the end of every callback. */
+static cop_next settled(cop_ctx *ctx, struct stage *st, cop_next next) {
+    if (__builtin_expect(st->drains, 0))
+        next = stage_drain_look(ctx, st, next);
+    if (__builtin_expect(st->stall_ms != 0, 0))
+        stage_watch_stall(ctx, st);
+    stage_keep_queues(ctx, st);
+    return next;
 }
 
 static cop_next on_info(cop_ctx *ctx, void *state, cop_term message) {
     struct stage *st = stage_of(state);
-    cop_next next = take_message(ctx, st, message);
-    stage_keep_queues(ctx, st);
-    return next;
+    return settled(ctx, st, take_message(ctx, st, message));
 }
 
 static cop_next estimate(cop_ctx *ctx, struct stage *st) {
@@ -196,10 +207,15 @@ static cop_next estimate(cop_ctx *ctx, struct stage *st) {
 
 static cop_next take_call(cop_ctx *ctx, struct stage *st, cop_term request, cop_from from) {
     cop_term a, b, c, reply;
+    int64_t ms;
     if (cop_match(request, cop_as("$demand")))
         return cop_reply(ctx, st->accumulates ? cop_a(accumulate) : cop_a(forward));
     if (cop_match(request, cop_as("$estimate_buffered_count")))
         return estimate(ctx, st);
+    if (cop_match(request, cop_as("$counters")))
+        return cop_reply(ctx, stage_counters(ctx, st));
+    if (cop_match_tuple(request, cop_as("$drain"), &ms))
+        return stage_drain_begin(ctx, st, from.t, ms);
     if (cop_match_tuple(request, cop_as("$info"), &a)) {
         stage_take_info(ctx, st, a);
         return cop_reply(ctx, cop_a(ok));
@@ -216,9 +232,7 @@ static cop_next take_call(cop_ctx *ctx, struct stage *st, cop_term request, cop_
 
 static cop_next on_call(cop_ctx *ctx, void *state, cop_term request, cop_from from) {
     struct stage *st = stage_of(state);
-    cop_next next = take_call(ctx, st, request, from);
-    stage_keep_queues(ctx, st);
-    return next;
+    return settled(ctx, st, take_call(ctx, st, request, from));
 }
 
 static cop_next take_cast(cop_ctx *ctx, struct stage *st, cop_term request) {
@@ -239,9 +253,7 @@ static cop_next take_cast(cop_ctx *ctx, struct stage *st, cop_term request) {
 
 static cop_next on_cast(cop_ctx *ctx, void *state, cop_term request) {
     struct stage *st = stage_of(state);
-    cop_next next = take_cast(ctx, st, request);
-    stage_keep_queues(ctx, st);
-    return next;
+    return settled(ctx, st, take_cast(ctx, st, request));
 }
 
 static void on_terminate(cop_ctx *ctx, void *state, cop_term reason) {
@@ -331,6 +343,7 @@ static cop_init begin(cop_ctx *ctx, struct stage *st, const cop_stage_init *init
     st->capacity = config.buffer_size;
     st->keep = config.keep;
     st->accumulates = config.accumulates;
+    st->stall_ms = init->kind == COP_CONSUMER ? 0 : init->opts.stall_ms;
     st->dispatcher = init->kind == COP_CONSUMER ? NULL : config.dispatcher;
     if (st->dispatcher != NULL)
         start_dispatcher(ctx, st, config.dispatcher_opts);

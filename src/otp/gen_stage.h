@@ -29,6 +29,8 @@ struct stage_sub {
     bool manual;
     bool in_use;
     uint32_t next_free;
+    int64_t events, batches; /* a consumer's: that came */
+    int64_t asked;           /* by the consumer */
 };
 
 struct stage_subs {
@@ -93,9 +95,15 @@ struct stage {
     int64_t left;     /* events that ever left it */
     int64_t owed;     /* producer: events that it was asked for and has not made */
     int64_t k;        /* producer-consumer: demand that is not served */
-    uint8_t kind;     /* cop_stage_kind */
-    uint8_t keep;     /* cop_stage_keep */
+    int64_t dispatched, dropped; /* events: given to the dispatcher and taken by it; not buffered */
+    int64_t handled;             /* entries taken out of `in` */
+    int64_t stall_ms;            /* 0: nobody wants to know */
+    int64_t stall_mark;          /* how far the stage was when the stall's timer started */
+    uint8_t kind;                /* cop_stage_kind */
+    uint8_t keep;                /* cop_stage_keep */
     bool accumulates;
+    bool stall_timed, stall_told;
+    uint8_t drains;   /* enum stage_drains */
     bool queues_kept; /* range 1 begins with the queues, not with the dispatcher's state */
 };
 
@@ -177,6 +185,19 @@ int64_t stage_buffer_take(cop_ctx *ctx, struct stage *st, int64_t demand);
 void stage_buffer_mark(cop_ctx *ctx, struct stage *st, cop_term message);
 /* Events, and without a limit infos too, as Elixir counts them. */
 int64_t stage_buffer_count(const struct stage *st);
+
+/* ---- gen_stage_drain.c: draining, stalls, counters ----------------------------------------------------------- */
+
+enum stage_drains { STAGE_NO_DRAIN, STAGE_DRAINS, STAGE_DRAIN_MARKED };
+/* The call {:"$drain", ms}: answered when all is out, or after so long; the stage stops then. */
+cop_next stage_drain_begin(cop_ctx *ctx, struct stage *st, cop_term from, int64_t ms);
+/* After each message while it drains: is all out? */
+cop_next stage_drain_look(cop_ctx *ctx, struct stage *st, cop_next next);
+/* {:timeout, _, :"$drain" | :"$stall"}, or the mark that all events are out; false for another message. */
+bool stage_watch_message(cop_ctx *ctx, struct stage *st, cop_term message, cop_next *next);
+/* After each message, when stall_ms is set: something waits, or nothing does any more. */
+void stage_watch_stall(cop_ctx *ctx, struct stage *st);
+cop_term stage_counters(cop_ctx *ctx, const struct stage *st);
 
 /* ---- gen_stage_opts.c ------------------------------------------------------------------------------------------ */
 

@@ -104,3 +104,24 @@ int64_t cop__gen_stage_estimate_buffered_count(cop_ctx *ctx, cop_term stage, int
                 &count);
     return count;
 }
+
+/* ---- beyond Elixir --------------------------------------------------------------------------------------------- */
+
+enum { DRAIN_GRACE_MS = 1000 };
+
+cop_drained cop__gen_stage_drain(cop_ctx *ctx, cop_term stage, int64_t timeout_ms) {
+    int64_t ms = timeout_ms == 0 ? 5000 : timeout_ms == COP_ZERO ? 0 : timeout_ms;
+    bool endless = timeout_ms == COP_INFINITY;
+    cop_term request = cop_tuple(ctx, cop_as("$drain"), endless ? -1 : ms);
+    cop_term answer =
+        cop_gen_server_call(ctx, stage, request, endless ? COP_INFINITY : ms + DRAIN_GRACE_MS);
+    cop_drained drained = { 0 };
+    if (!cop_match_tuple(answer, cop_a(drained), &drained.undelivered, &drained.unhandled))
+        cop_error(ctx, cop_tuple(ctx, cop_a(badmatch), answer));
+    drained.all = cop_is_nil(drained.undelivered) && cop_is_nil(drained.unhandled);
+    return drained;
+}
+
+cop_term cop__gen_stage_counters(cop_ctx *ctx, cop_term stage, int64_t timeout_ms) {
+    return cop_gen_server_call(ctx, stage, cop_as("$counters"), timeout_ms);
+}

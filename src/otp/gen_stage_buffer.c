@@ -110,6 +110,7 @@ void stage_buffer_store(cop_ctx *ctx, struct stage *st, cop_events events) {
         cop_queue_push(ctx, &st->q->buffer, events);
     st->pushed += (int64_t)events.count;
     if (excess > 0) {
+        st->dropped += excess;
         tell_discarded(ctx, st, excess);
         if (!is_unlimited(st))
             release_markers(ctx, st);

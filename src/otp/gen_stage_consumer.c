@@ -76,7 +76,7 @@ static cop_next handle_chunks(cop_ctx *ctx, struct stage *st, struct stage_sub *
         next = stage_call_events(ctx, st, cop_events_take(events, size), (cop_from){ from });
         if (stage_stops(next))
             return next;
-        if (ask > 0)
+        if (ask > 0 && !st->drains)
             send_ask(ctx, pid, tag, ask);
         events = cop_events_skip(events, size);
     }
@@ -86,9 +86,14 @@ static cop_next handle_chunks(cop_ctx *ctx, struct stage *st, struct stage_sub *
 /* i: the subscription, or STAGE_NO_SUB for events that came before its end and are handled behind it. */
 static cop_next handle_events(cop_ctx *ctx, struct stage *st, uint32_t i, cop_term from,
                               cop_events events) {
-    if (i == STAGE_NO_SUB || st->tables->producers.at[i].manual)
+    if (i == STAGE_NO_SUB)
         return stage_call_events(ctx, st, events, (cop_from){ from });
-    return handle_chunks(ctx, st, &st->tables->producers.at[i], events, from);
+    struct stage_sub *sub = &st->tables->producers.at[i];
+    sub->events += (int64_t)events.count;
+    sub->batches++;
+    if (sub->manual)
+        return stage_call_events(ctx, st, events, (cop_from){ from });
+    return handle_chunks(ctx, st, sub, events, from);
 }
 
 static void queue(cop_ctx *ctx, struct stage *st, cop_term entry) {
@@ -134,7 +139,7 @@ static bool mode_stops(int mode, cop_term reason) {
 static cop_next call_gone(cop_ctx *ctx, struct stage *st, cop_term why, cop_term from, int mode) {
     cop_term reason = cop_elem(why, 1);
     cop_next next = stage_call_cancel(ctx, st, why, (cop_from){ from });
-    if (stage_stops(next) || !mode_stops(mode, reason))
+    if (stage_stops(next) || st->drains || !mode_stops(mode, reason))
         return next;
     stage_log(ctx, COP_LEVEL_NOTICE,
               "GenStage consumer ~tp is stopping after receiving cancel from producer ~tp with "
@@ -190,6 +195,7 @@ cop_next stage_drain(cop_ctx *ctx, struct stage *st) {
         cop_events one = cop_queue_take(ctx, &st->q->in, 1);
         if (one.count == 0)
             break;
+        st->handled++;
         next = handle_entry(ctx, st, one.at[0]);
     }
     return next;
@@ -232,6 +238,10 @@ static cop_next subscribe_to(cop_ctx *ctx, struct stage *st, cop_term current, c
 cop_next stage_subscribe(cop_ctx *ctx, struct stage *st, cop_term current, cop_term to,
                          cop_term opts, cop_term *reply) {
     struct stage_sub how;
+    if (st->drains) {
+        *reply = cop_tuple(ctx, cop_a(error), cop_a(drains));
+        return cop_noreply();
+    }
     if (st->kind == COP_PRODUCER) {
         stage_log(ctx, COP_LEVEL_ERROR,
                   "GenStage producer ~tp cannot be subscribed to another stage: ~tp",

@@ -58,6 +58,7 @@ void stage_dispatch(cop_ctx *ctx, struct stage *st, cop_events events) {
     cop_events rest = st->dispatcher->dispatch(ctx, st->dispatcher_state, events);
     int64_t delivered = (int64_t)events.count - (int64_t)rest.count;
     st->k = st->k > delivered ? st->k - delivered : 0;
+    st->dispatched += delivered;
     if (rest.count == 0)
         return;
     stage_buffer_store(ctx, st, rest);
@@ -127,7 +128,7 @@ static cop_next demand_came(cop_ctx *ctx, struct stage *st, int64_t demand) {
         return stage_drain(ctx, st);
     }
     demand = serve(ctx, st, demand);
-    if (demand == 0)
+    if (demand == 0 || st->drains)
         return cop_noreply();
     if (st->accumulates) {
         hold(ctx, st, cop_tuple(ctx, cop_a(demand), demand));
@@ -139,7 +140,8 @@ static cop_next demand_came(cop_ctx *ctx, struct stage *st, int64_t demand) {
 static cop_next take_ask(cop_ctx *ctx, struct stage *st, cop_term from, cop_term n) {
     int64_t demand = -1;
     cop_term pid = cop_elem(from, 0), tag = cop_elem(from, 1);
-    if (stage_sub_find(&st->tables->consumers, tag) == STAGE_NO_SUB) {
+    uint32_t i = stage_sub_find(&st->tables->consumers, tag);
+    if (i == STAGE_NO_SUB) {
         if (cop_is_pid(pid))
             send_cancel(ctx, pid, tag, cop_a(unknown_subscription).t);
         return cop_noreply();
@@ -152,6 +154,7 @@ static cop_next take_ask(cop_ctx *ctx, struct stage *st, cop_term from, cop_term
     }
     if (demand == 0)
         return cop_noreply();
+    st->tables->consumers.at[i].asked += demand;
     cop_from asker = { from };
     return demand_came(ctx, st, st->dispatcher->ask(ctx, st->dispatcher_state, demand, asker));
 }
@@ -234,6 +237,10 @@ static cop_next take_subscribe(cop_ctx *ctx, struct stage *st, cop_term from, co
                   "GenStage producer ~tp received duplicated subscription from: ~tp",
                   cop_list(ctx, stage_name(ctx), from));
         send_cancel(ctx, cop_elem(from, 0), tag, cop_a(duplicated_subscription).t);
+        return cop_noreply();
+    }
+    if (st->drains) {
+        send_cancel(ctx, cop_elem(from, 0), tag, cop_tuple(ctx, cop_a(shutdown), cop_a(drains)));
         return cop_noreply();
     }
     if (cop_match_tuple(current, &old_tag, &reason)) {

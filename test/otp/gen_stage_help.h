@@ -6,7 +6,7 @@
  * Act: a stage that does what a map says, and tells the test what happens to it. In Elixir's notation:
  *   init       what init returns; {:producer, 0} and so on
  *   id         the first element of what it tells (:s)
- *   demand     handle_demand: :count emits the next numbers, :echo the demand itself, else nothing
+ *   demand     handle_demand: :count emits the next numbers (up to 5000), :echo the demand itself, else nothing
  *   events     handle_events: :double (2 times the number), :twice and :triple (each so often), :pass, :hang
  *              (never returns); {:return, term}, a return as it is; {:stop_at, event}; else nothing is emitted
  *   subscribe  handle_subscribe: :manual; {:return, term}; {:sleep, ms}
@@ -82,8 +82,12 @@ static inline cop_stage_init act_init(cop_ctx *ctx, void *state, cop_term arg) {
     return cop_stage_init_return(act_opt(self, cop_a(init)));
 }
 
+enum { ACT_COUNTS_TO = 5000 }; /* so that no test is flooded */
+
 static inline cop_events act_count(cop_ctx *ctx, struct act *self, int64_t n) {
     cop_events events;
+    if (n > ACT_COUNTS_TO - self->next)
+        n = ACT_COUNTS_TO - self->next;
     cop_term *at = cop_events_new(ctx, (size_t)n, &events);
     for (int64_t i = 0; i < n; i++)
         at[i] = cop_of(ctx, self->next++);
