@@ -268,8 +268,9 @@ const cop_term *cop__tuple_elems(cop_term t, size_t arity) {
 
 int64_t cop_list_length(cop_term list) {
     int64_t n = 0;
+    uint64_t stride = COP__CELL;
     for (; cop_is_cons(list); n++)
-        list = (cop_term){ cop__cons(list)[1] };
+        list.w = cop__next_cell(list.w, cop__cons(list)[1], &stride);
     return cop_is_nil(list) ? n : -1;
 }
 

@@ -28,12 +28,12 @@ void cop__worklist_free(struct cop__worklist *w) {
 static size_t words_of(cop_term t, struct cop__worklist *work) {
     size_t words = 0;
     for (;;) {
-        while (cop_is_cons(t)) {
+        for (uint64_t stride = COP__CELL; cop_is_cons(t);) {
             uint64_t *cons = cop__cons(t);
             words += 2;
             if (!cop_is_immediate((cop_term){ cons[0] }))
                 cop__worklist_push(work, (cop_term){ cons[0] });
-            t = (cop_term){ cons[1] };
+            t.w = cop__next_cell(t.w, cons[1], &stride);
         }
         if (cop__is_box(t)) {
             uint64_t *box = cop__box(t);
@@ -92,12 +92,12 @@ size_t cop__term_words(cop_term t) {
 /* Appends a whole row of cells; that their tails are done shows by where these lead. True when nothing in
    the row points anywhere else. */
 static inline bool row(cop_term t, uint64_t **end) {
-    uint64_t *to = *end, all = 3;
+    uint64_t *to = *end, all = 3, stride = COP__CELL;
     for (;; to += 2) {
         const uint64_t *cons = cop__cons(t);
         to[0] = cons[0];
         all &= cons[0];
-        t.w = cons[1];
+        t.w = cop__next_cell(t.w, cons[1], &stride);
         if (!cop_is_cons(t))
             break;
         to[1] = cop__cons_term(to + 2).w;

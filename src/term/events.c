@@ -31,20 +31,40 @@ cop_term *cop_events_new(cop_ctx *ctx, size_t n, cop_events *out) {
     return at;
 }
 
-bool cop_events_from_list(cop_ctx *ctx, cop_term list, cop_events *out) {
-    int64_t n = cop_list_length(list);
-    if (n < 0)
-        return false;
-    if (n == 0) {
-        *out = cop_no_events();
-        return true;
+/* Takes elements until there are no more or no room; *list is what is left of it then. */
+static size_t take_elements(cop_term *list, uint64_t *to, size_t room) {
+    size_t n = 0;
+    for (uint64_t stride = COP__CELL; n < room && cop_is_cons(*list); n++) {
+        const uint64_t *cons = cop__cons(*list);
+        to[n] = cons[0];
+        list->w = cop__next_cell(list->w, cons[1], &stride);
     }
-    uint64_t *box = cop__heap_alloc(cop__heap_of(ctx), (size_t)n + 1);
-    cop_term *at = (cop_term *)(box + 1);
-    box[0] = cop__header(BOX_TUPLE, (size_t)n);
-    *out = (cop_events){ at, (size_t)n };
-    for (; cop_is_cons(list); list.w = cop__cons(list)[1])
-        *at++ = (cop_term){ cop__cons(list)[0] };
+    return n;
+}
+
+bool cop_events_from_list(cop_ctx *ctx, cop_term list, cop_events *out) {
+    struct cop__heap *heap = cop__heap_of(ctx);
+    uint64_t *box = heap->hp;
+    size_t room = (size_t)(heap->hend - box);
+    cop_term rest = list;
+    /* Mostly there is room, and the length shows when all are taken. */
+    size_t n = room > 1 ? take_elements(&rest, box + 1, room - 1) : 0;
+    if (cop_is_cons(rest)) {
+        int64_t length = cop_list_length(list);
+        if (length < 0)
+            return false;
+        box = cop__heap_alloc(heap, (size_t)length + 1);
+        n = take_elements(&list, box + 1, (size_t)length);
+    } else if (!cop_is_nil(rest)) {
+        return false;
+    } else {
+        heap->hp += n == 0 ? 0 : n + 1;
+    }
+    *out = cop_no_events();
+    if (n > 0) {
+        box[0] = cop__header(BOX_TUPLE, n);
+        *out = (cop_events){ (const cop_term *)(box + 1), n };
+    }
     return true;
 }
 
