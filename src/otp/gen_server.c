@@ -107,7 +107,9 @@ static _Noreturn void finish(cop_ctx *ctx, struct server *s, cop_caught why, cop
         tell_return(ctx, s, (cop_next){ .is = COP__STOP_REPLY, .reply = reply });
     }
     if (!cop_reason_is_normal(reason)) {
-        cop_term shown = stopped_by_return ? reason : cop_tuple(ctx, why.reason, why.stacktrace);
+        bool is_bare =
+            stopped_by_return || (why.class == COP_CLASS_EXIT && cop_is_nil(why.stacktrace));
+        cop_term shown = is_bare ? reason : cop_tuple(ctx, why.reason, why.stacktrace);
         gen_server_report(ctx, s, shown, why.is_fault);
         sys_crash_report(ctx, &why, s->module->redact);
     }
@@ -121,7 +123,10 @@ _Noreturn void gen_server_stop(cop_ctx *ctx, struct server *s, cop_term reason, 
 
 static _Noreturn void crash(cop_ctx *ctx, struct server *s, const cop_caught *caught) {
     cop_caught why = *caught;
-    if (why.class == COP_CLASS_THROW) { /* in C no return value can be thrown */
+    if (why.class == COP_CLASS_EXIT && cop_is_nil(why.stacktrace)
+        && !cop_reason_is_normal(why.reason))
+        why.stacktrace = cop_stacktrace(ctx); /* for the reports */
+    if (why.class == COP_CLASS_THROW) {       /* in C no return value can be thrown */
         why.class = COP_CLASS_EXIT;
         why.reason = cop_tuple(ctx, cop_a(bad_return_value), why.reason);
         finish(ctx, s, why, COP_NONE, true);

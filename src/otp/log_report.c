@@ -358,13 +358,10 @@ static void put_label(cop_ctx *ctx, struct log_text *l, cop_term label) {
 
 static void put_server_report(cop_ctx *ctx, struct log_text *l, cop_term report) {
     cop_term reason = field(report, cop_a(reason)), client = field(report, cop_a(client_info));
-    cop_term error, trace, who, what, name;
+    cop_term trace, who, what, name;
     log_put(ctx, l, "GenServer ");
     log_put_term(ctx, l, field(report, cop_a(name)));
     log_put(ctx, l, " terminating\n");
-    /* What was raised is shown with its trace; an exit in a callback as a stop. */
-    if (cop_match_tuple(reason, &error, &trace) && cop_is_nil(trace) && !cop_is_map(error))
-        reason = error;
     put_reason(ctx, l, reason);
     put_label(ctx, l, field(report, cop_a(process_label)));
     log_put(ctx, l, "\nLast message");

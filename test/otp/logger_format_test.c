@@ -140,7 +140,7 @@ TEST(a_format_of_Erlangs_is_filled_in) {
 /* ---- errors --------------------------------------------------------------------------------------------------- */
 
 /* observed: Elixir 1.14, a GenServer whose handle_cast/2 calls :erlang.error/1 with each of these, exits with
-   :ex, or stops with {:bad, 1} or by a call of :nobody */
+   :ex, or stops with {:bad, []} or by a call of :nobody */
 TEST(errors_are_shown_as_Elixirs_exceptions) {
     static const struct {
         const char *reason, *text;
@@ -171,7 +171,7 @@ TEST(errors_are_shown_as_Elixirs_exceptions) {
         { "{:system_limit, S}",
           "** (SystemLimitError) a system limit has been reached\n    Srv.handle_cast/2" },
         { "{:ex, S}", "** (stop) :ex\n    Srv.handle_cast/2" },
-        { "{:bad, 1}", "** (stop) {:bad, 1}" },
+        { "{:bad, []}", "** (stop) {:bad, []}" },
         { "{:noproc, {GenServer, :call, [:nobody, :x, 5000]}}",
           "** (stop) exited in: GenServer.call(:nobody, :x, 5000)\n    ** (EXIT) no process: the "
           "process "

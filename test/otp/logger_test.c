@@ -106,6 +106,18 @@ TEST(an_exit_in_a_call) {
                             "Client P is alive\n\n");
 }
 
+/* observed: Elixir 1.14, exit(:ex) in handle_cast/2: "** (stop) :ex\n    d.exs:22: Srv.handle_cast/2" */
+TEST(an_exit_in_a_callback_has_its_trace) {
+    start_logger(ctx);
+    keep_indented = true;
+    crash_by_call(ctx, cop_a(exit));
+    const char *text = logged(ctx),
+               *start = "\n[error] GenServer Srv terminating\n** (stop) {:a, 1}\n    ";
+    EXPECT(strncmp(text, start, strlen(start)) == 0);
+    const char *place = strstr(text, ": srv_handle_call\n"), *last = strstr(text, "\nLast message");
+    EXPECT(place != NULL && place < last);
+}
+
 TEST(a_stop_with_a_reason) {
     start_logger(ctx);
     crash_by_call(ctx, cop_a(stop));
