@@ -205,7 +205,7 @@ struct cop_logger_handler_opts;
 /*
  * What a handler does; each is called in the handler's process. NULL is nothing, except for log.
  *   state_size  bytes, zeroed, freed with the process. No terms may stand in it, but pids and atoms
- *   init        :ok, or the reason why it cannot start
+ *   init        :ok, or the reason why it cannot start; it has 5 s
  *   log         one event, accepted by level and filters
  *   flush       everything logged is to be written now
  *   terminate   it is removed, or the node stops

@@ -14,6 +14,8 @@
 #include "log.h"
 #include "sys.h"
 
+enum { START_MS = 5000 }; /* the logger's server waits meanwhile */
+
 struct handler {
     int at;        /* its place in the table */
     uint32_t life; /* which of the two lives is this one */
@@ -204,5 +206,5 @@ static const cop_gen_server handler_server = {
 cop_started log_handler_start(cop_ctx *ctx, cop_term arg) {
     cop_spawn_opts spawn = { .priority = COP_PRIORITY_HIGH };
     return cop_gen_server_start_link(ctx, &handler_server, arg,
-                                     &(cop_start_opts){ .spawn = &spawn });
+                                     &(cop_start_opts){ .spawn = &spawn, .timeout_ms = START_MS });
 }

@@ -273,6 +273,32 @@ static const cop_gen_server server_module = {
     .state_to_term = server_state,
 };
 
+/* ---- flushing ----------------------------------------------------------------------------------------------------------- */
+
+static int64_t left_ms(cop_ctx *ctx, int64_t until_ms) {
+    int64_t left = until_ms - cop_monotonic_ms(ctx);
+    return left > 0 ? left : COP_ZERO;
+}
+
+static void flush_until(cop_ctx *ctx, int64_t until_ms) {
+    cop_request_id requests[LOG_HANDLERS];
+    size_t n = 0;
+    cop_term server = { log_server_pid() };
+    if (cop_is_none(server) || __atomic_load_n(&log_state, __ATOMIC_ACQUIRE) == LOG_OFF)
+        return;
+    /* What it has to hand on; it may also be waiting for a handler. */
+    cop_gen_server_try_call(ctx, server, cop_a(flush), left_ms(ctx, until_ms));
+    for (int i = 0; i < LOG_HANDLERS; i++) {
+        cop_pid pid = pid_of(i);
+        if (!cop_is_none(pid.t) && pid.t.w != cop_self(ctx).t.w)
+            requests[n++] = cop_gen_server_send_request(ctx, pid, cop_a(flush));
+    }
+    for (size_t i = 0; i < n; i++)
+        cop_gen_server_receive_response(ctx, requests[i], left_ms(ctx, until_ms));
+}
+
+void cop_logger_flush(cop_ctx *ctx) { flush_until(ctx, cop_monotonic_ms(ctx) + FLUSH_MS); }
+
 /* ---- starting -------------------------------------------------------------------------------------------------------------- */
 
 static cop_started start_handlers(cop_ctx *ctx, cop_term arg) {
@@ -319,21 +345,25 @@ static void root(cop_ctx *ctx, cop_term arg) {
             cop__exit(ctx, reason);
 }
 
+static void flush_safely(cop_ctx *ctx, int64_t until_ms) {
+    if (ctx == NULL)
+        return;
+    COP_TRY(ctx) { flush_until(ctx, until_ms); }
+    COP_CATCH(caught) { (void)caught; } /* nobody is there to be told */
+}
+
+/* Twice: what came before the logger was closed, and what came meanwhile. */
 static void at_stop(void) {
     if (__atomic_load_n(&log_state, __ATOMIC_ACQUIRE) != LOG_ON)
         return;
     cop_ctx *ctx = cop_attach();
-    if (ctx != NULL) {
-        COP_TRY(ctx) { cop_logger_flush(ctx); }
-        COP_CATCH(caught) { (void)caught; }
-    }
+    int64_t until_ms = ctx != NULL ? cop_monotonic_ms(ctx) + FLUSH_MS : 0;
+    flush_safely(ctx, until_ms);
     __atomic_store_n(&log_state, LOG_CLOSED, __ATOMIC_SEQ_CST);
     log_levels_clear();
-    if (ctx != NULL) {
-        COP_TRY(ctx) { cop_logger_flush(ctx); } /* what came between */
-        COP_CATCH(caught) { (void)caught; }
+    flush_safely(ctx, until_ms);
+    if (ctx != NULL)
         cop_detach(ctx);
-    }
 }
 
 static cop_logger_handler_opts default_of(const cop_logger_opts *o) {
@@ -420,23 +450,4 @@ cop_term cop_logger_get_handler_config(cop_ctx *ctx, cop_atom id) {
                 cop_is_none(pid.t) ? cop_a(nil).t : pid.t, cop_a(queued), queued > 0 ? queued : 0,
                 cop_a(dropped), __atomic_load_n(&h->dropped, __ATOMIC_RELAXED));
     return cop_tuple(ctx, cop_a(ok), map);
-}
-
-void cop_logger_flush(cop_ctx *ctx) {
-    cop_request_id requests[LOG_HANDLERS];
-    size_t n = 0;
-    int64_t until = cop_monotonic_ms(ctx) + FLUSH_MS;
-    cop_term server = { log_server_pid() };
-    if (cop_is_none(server) || __atomic_load_n(&log_state, __ATOMIC_ACQUIRE) == LOG_OFF)
-        return;
-    cop_gen_server_try_call(ctx, server, cop_a(flush), FLUSH_MS); /* what it has to hand on */
-    for (int i = 0; i < LOG_HANDLERS; i++) {
-        cop_pid pid = pid_of(i);
-        if (!cop_is_none(pid.t) && pid.t.w != cop_self(ctx).t.w)
-            requests[n++] = cop_gen_server_send_request(ctx, pid, cop_a(flush));
-    }
-    for (size_t i = 0; i < n; i++) {
-        int64_t left = until - cop_monotonic_ms(ctx);
-        cop_gen_server_receive_response(ctx, requests[i], left > 0 ? left : COP_ZERO);
-    }
 }

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "log_text.h"
 #include "sys.h"
 
 enum { LONGEST_TEXT = 65536, LARGEST_EVENT = 4 * SYS_REPORT_WORDS };
@@ -149,14 +150,26 @@ static bool is_allowed(cop_ctx *ctx, cop_level level, cop_term metadata) {
     return log_allows(ctx, level, (const char *)path.data, path.size);
 }
 
-/* A report or arguments of more words than anybody reads travel as the beginning of their text. */
+/* The beginning of a text of more bytes than anybody reads. */
+static cop_term cut_text(cop_ctx *ctx, cop_term chardata) {
+    struct log_text text = { .limit = LONGEST_TEXT };
+    log_put_chardata(ctx, &text, chardata);
+    cop_term binary = cop_binary(ctx, text.text, text.size);
+    cop_free(ctx, text.text);
+    return binary;
+}
+
+/* Reports, arguments and texts of more words than anybody reads travel as their beginning, as text. */
 static cop_term bounded(cop_ctx *ctx, cop_term event) {
-    cop_term report, format;
-    if (!cop_match_tuple(event, cop_a(report), &report)
-        && !cop_match_tuple(event, cop_a(format), &format, &report))
+    cop_term what, format;
+    bool is_text = cop_match_tuple(event, cop_a(string), &what);
+    if (!is_text && !cop_match_tuple(event, cop_a(report), &what)
+        && !cop_match_tuple(event, cop_a(format), &format, &what))
         return event;
-    cop_term cut = sys_bounded(ctx, report, LARGEST_EVENT);
-    return cut.w == report.w ? event : cop_tuple(ctx, cop_a(string), cut);
+    cop_term cut = sys_bounded(ctx, what, LARGEST_EVENT);
+    if (cut.w == what.w)
+        return event;
+    return cop_tuple(ctx, cop_a(string), is_text ? cut_text(ctx, what) : cut);
 }
 
 void log_dispatch(cop_ctx *ctx, cop_level level, cop_term event, cop_term metadata) {

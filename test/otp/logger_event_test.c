@@ -170,6 +170,19 @@ TEST(a_huge_report_travels_as_the_beginning_of_its_text) {
     EXPECT(cop_iodata_size(cop_elem(got, 2)) < 3000);
 }
 
+TEST(a_huge_text_travels_as_its_beginning) {
+    start_logger(ctx);
+    cop_logger_handler_opts opts = collects(ctx, "a");
+    opts.formatter.truncate = COP_NO_LIMIT;
+    EXPECT_TERM(ctx, cop_logger_add_handler(ctx, &opts), ":ok");
+    cop_term list = COP_NIL;
+    for (int i = 0; i < 200000; i++)
+        list = cop_cons(ctx, (int)'x', list);
+    cop_logger_log(ctx, COP_LEVEL_INFO, list, COP_NONE);
+    cop_term got = ASSERT_RECEIVE(ctx, "{:logged, :a, _}");
+    EXPECT_INT(cop_iodata_size(cop_elem(got, 2)), 65536 + 7);
+}
+
 /* ---- metadata ----------------------------------------------------------------------------------------------------- */
 
 /* A handler that sends {:event, event, metadata}. */

@@ -53,6 +53,21 @@ TEST(a_handler_whose_init_refuses_is_not_added) {
     EXPECT_TERM(ctx, cop_logger_get_handler_ids(ctx), "[]");
 }
 
+static cop_term never_starts(cop_ctx *ctx, void *state, const cop_logger_handler_opts *opts) {
+    cop_process_sleep(ctx, COP_INFINITY);
+    return cop_a(ok).t;
+}
+
+static void adds_one_that_never_starts(cop_ctx *ctx) {
+    static const cop_logger_handler module = { .name = "never", .init = never_starts };
+    start_logger(ctx);
+    cop_logger_handler_opts opts = { .id = cop_a(a), .module = &module };
+    EXPECT_TERM(ctx, cop_logger_add_handler(ctx, &opts),
+                "{:error, {:handler_not_added, :timeout}}");
+}
+
+TEST_HOST(a_handler_has_five_seconds_to_start) { simulate(20, adds_one_that_never_starts); }
+
 TEST(a_bad_configuration_is_refused) {
     start_logger(ctx);
     cop_logger_handler_opts opts = collects(ctx, "a");
@@ -602,6 +617,32 @@ TEST(a_closed_pipe_is_told_and_ends_nothing) {
     ASSERT_RECEIVE(ctx, "{:logged, :a, \"[error] Logger handler :pipe could not write: "
                         "\\\"Broken pipe\\\"\"}");
     close(ends[1]);
+}
+
+static void stuck_log(cop_ctx *ctx, void *state, const cop_log_event *event,
+                      const cop_logger_handler_opts *opts) {
+    for (;;)
+        cop_process_sleep(ctx, 1000000);
+}
+static const cop_logger_handler stuck = { .name = "stuck", .log = stuck_log };
+
+static void has_a_stuck_handler(cop_ctx *ctx) {
+    start_logger(ctx);
+    add_collector(ctx, "a");
+    cop_logger_handler_opts opts = { .id = cop_a(stuck), .module = &stuck };
+    EXPECT_TERM(ctx, cop_logger_add_handler(ctx, &opts), ":ok");
+    cop_logger_info(ctx, "x");
+    ASSERT_RECEIVE(ctx, "{:logged, :a, \"[info] x\"}");
+    int64_t before = cop_monotonic_ms(ctx);
+    cop_logger_flush(ctx);
+    int64_t took = cop_monotonic_ms(ctx) - before;
+    EXPECT(took >= 5000 && took < 6000);
+    cop_logger_info(ctx, "y"); /* and the node stops */
+    ASSERT_RECEIVE(ctx, "{:logged, :a, \"[info] y\"}");
+}
+
+TEST_HOST(a_handler_that_is_stuck_holds_up_a_flush_and_a_stop_for_five_seconds) {
+    simulate(20, has_a_stuck_handler);
 }
 
 /* ---- many at once -------------------------------------------------------------------------------------------------- */
