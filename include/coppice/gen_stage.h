@@ -233,7 +233,7 @@ cop_started cop_gen_stage_start(cop_ctx *ctx, const cop_gen_stage *module, cop_t
                                 const cop_start_opts *opts);
 void cop__gen_stage_stop(cop_ctx *ctx, cop_term stage, cop_term reason, int64_t timeout_ms);
 /*
- * Stops a stage in order and waits for its end. Events in its buffers are lost.
+ * Stops a stage in order and waits for its end. Events in its buffers are lost; see cop_gen_stage_drain.
  *
  * Elixir:  GenStage.stop/3
  * Timeout: ms; 0 = COP_INFINITY

@@ -24,6 +24,7 @@ struct server {
     cop_term client;       /* {pid, tag} of the call that is served, or COP_NONE */
 };
 enum { SERVER_TERMS = COP_SYS_TERMS + 2 };
+_Static_assert(sizeof(struct server) % 16 == 0, "the user's state is aligned");
 
 static inline void *user_state(struct server *s) { return s + 1; }
 

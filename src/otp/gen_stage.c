@@ -299,9 +299,14 @@ static struct stage *new_stage(cop_ctx *ctx, void *state, const cop_gen_stage *m
     return st;
 }
 
+/* The queues end, and so the dispatcher's state begins, at a multiple of 16 bytes. */
+enum { QUEUES_AT = 8 };
+_Static_assert((QUEUES_AT + sizeof(struct stage_queues)) % 16 == 0, "a state is aligned");
+
 static void start_dispatcher(cop_ctx *ctx, struct stage *st, cop_term opts) {
     const cop_dispatcher *d = st->dispatcher;
-    st->q = cop_alloc(ctx, sizeof *st->q + d->state_size);
+    char *block = cop_alloc(ctx, QUEUES_AT + sizeof *st->q + d->state_size);
+    st->q = (struct stage_queues *)(block + QUEUES_AT);
     st->dispatcher_state = st->q + 1;
     cop_process_keep(ctx, 1, st->dispatcher_state, d->state_terms);
     if (d->init != NULL)

@@ -63,9 +63,10 @@ uint32_t stage_sub_next(const struct stage_subs *subs, uint32_t i);
 /* ---- a stage -------------------------------------------------------------------------------------------- */
 
 struct stage_terms {
-    cop_term plain; /* a small integer: bytes from here to struct stage */
+    cop_term plain;  /* a small integer: bytes from here to struct stage */
+    cop_term unused; /* so that the user's state begins at 16 bytes */
 };
-enum { STAGE_TERMS = 1 };
+enum { STAGE_TERMS = 2 };
 
 /* What waits in a stage that sends events. All words are terms; they are kept alive while any is in use, so
    that the usual stage, in which nothing waits, costs the collector nothing. */
