@@ -77,6 +77,7 @@ void bench_genstage_pipeline(cop_ctx *ctx);
 void bench_genstage_demand1(cop_ctx *ctx);
 void bench_genstage_broadcast(cop_ctx *ctx);
 void bench_genstage_partition(cop_ctx *ctx);
+void bench_genstage_consumer_supervisor(cop_ctx *ctx);
 void bench_hog_cooperative(cop_ctx *ctx);
 void bench_hog_uncooperative(cop_ctx *ctx);
 void bench_hog_blocking(cop_ctx *ctx);

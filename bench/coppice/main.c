@@ -46,6 +46,7 @@ static const struct workload workloads[] = {
     { "genstage.broadcast", bench_genstage_broadcast },
     { "genstage.partition", bench_genstage_partition },
     { "genstage.demand1", bench_genstage_demand1 },
+    { "genstage.consumer_supervisor", bench_genstage_consumer_supervisor },
     { "memory.gen_server", bench_memory_gen_server },
     { "memory.hibernated", bench_memory_hibernated },
     { "memory.callback", bench_memory_callback },

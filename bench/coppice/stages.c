@@ -2,9 +2,11 @@
 /*
  * genstage.*: a producer of numbers, a producer-consumer that doubles them and a consumer that counts; the
  * first and the last with one event at a time; a producer with four consumers, each of which gets all events, or
- * a quarter of them. The peer is bench/erlang/bench_peer_stage.erl, a pipeline by hand.
+ * a quarter of them; a supervisor that starts a process for each event. The peer is bench/erlang/bench_peer_stage.erl, a pipeline by hand.
  */
 #include "bench.h"
+
+#include <stdatomic.h>
 
 /* ---- the stages -------------------------------------------------------------------------------------------- */
 
@@ -160,6 +162,34 @@ static int64_t to_many(cop_ctx *ctx, int64_t count, bool partition) {
     return ns;
 }
 
+static _Atomic int64_t children_left;
+static cop_pid children_reader;
+
+static void child(cop_ctx *ctx, cop_term event) {
+    if (atomic_fetch_sub(&children_left, 1) == 1)
+        cop_send(ctx, children_reader, cop_a(done));
+}
+
+static cop_started start_child(cop_ctx *ctx, cop_term event) {
+    return cop_started_ok(cop_proc_lib_spawn_link(ctx, child, event));
+}
+
+static int64_t consumer_supervisor(cop_ctx *ctx, int64_t count) {
+    cop_pid a = start_numbers(ctx, count, &cop_demand_dispatcher, COP_NIL);
+    cop_child_spec spec = { .id = "child", .start = start_child, .restart = COP_TEMPORARY };
+    cop_consumer_supervisor_opts opts = { .subscribe_to = to(ctx, a, STAGE_DEMAND, -1) };
+    children_left = count;
+    children_reader = cop_self(ctx);
+    cop_pid sup = started(cop_consumer_supervisor_start_link(ctx, &spec, &opts));
+    int64_t began = bench_now_ns();
+    cop_gen_stage_set_demand(ctx, a, COP_DEMAND_FORWARD);
+    bench_collect(ctx, 1, cop_a(done).t);
+    int64_t ns = bench_now_ns() - began;
+    cop_supervisor_stop(ctx, sup, cop_a(normal), 0);
+    end(ctx, a);
+    return ns;
+}
+
 static void out(const char *name, int64_t count, int64_t ns) {
     bench_out(name, (double)count * 1e9 / (double)ns, "events/s");
 }
@@ -182,4 +212,10 @@ void bench_genstage_broadcast(cop_ctx *ctx) {
 void bench_genstage_partition(cop_ctx *ctx) {
     to_many(ctx, STAGE_EVENTS / 10, true);
     out("genstage.partition", STAGE_EVENTS, to_many(ctx, STAGE_EVENTS, true));
+}
+
+void bench_genstage_consumer_supervisor(cop_ctx *ctx) {
+    consumer_supervisor(ctx, STAGE_EVENTS / 100);
+    out("genstage.consumer_supervisor", STAGE_EVENTS / 10,
+        consumer_supervisor(ctx, STAGE_EVENTS / 10));
 }
