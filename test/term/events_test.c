@@ -127,3 +127,19 @@ TEST(a_queue_in_a_state_outlives_collections) {
     }
     EXPECT(next > 500);
 }
+
+TEST_TERM(lists_in_a_row_and_others_give_the_same_events) {
+    cop_term row = cop_list(ctx, 1, 2, 3);
+    cop_term apart = cop_cons(ctx, 1, cop_cons(ctx, 2, cop_cons(ctx, 3, COP_NIL)));
+    cop_term half = cop_list_tail(ctx, 1, cop_list(ctx, 2, 3));
+    cop_term lists[] = { row, apart, half };
+    cop_events events;
+    for (int i = 0; i < 3; i++) {
+        EXPECT(cop_events_from_list(ctx, lists[i], &events));
+        EXPECT_TERM(ctx, cop_events_to_list(ctx, events), "[1, 2, 3]");
+    }
+    EXPECT(!cop_events_from_list(ctx, cop_list_tail(ctx, 1, 2, cop_a(end)), &events));
+    EXPECT(!cop_events_from_list(ctx, cop_a(none).t, &events));
+    EXPECT(cop_events_from_list(ctx, COP_NIL, &events));
+    EXPECT_INT(events.count, 0);
+}
