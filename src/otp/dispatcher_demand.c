@@ -29,7 +29,7 @@ struct consumer {
 struct demand {
     struct consumer *consumers; /* cop_alloc'ed: goes with the process */
     size_t count, cap;
-    unsigned __int128 total; /* of their demands */
+    uint64_t total, carry; /* of their demands, in 128 bits: each may be as large as it likes */
     int64_t pending;
     int64_t max; /* -1: nobody has asked yet */
     bool shuffle;
@@ -69,11 +69,20 @@ static size_t find(const struct demand *self, cop_term tag) {
     return i;
 }
 
+static void add_to_total(struct demand *self, int64_t n) {
+    self->carry += __builtin_add_overflow(self->total, (uint64_t)n, &self->total);
+}
+
+static void take_from_total(struct demand *self, int64_t n) {
+    self->carry -= __builtin_sub_overflow(self->total, (uint64_t)n, &self->total);
+}
+
 /* Gives the consumer at i another demand, and so another place: behind those with as much or more. */
 static void set_demand(struct demand *self, size_t i, int64_t demand) {
     struct consumer *all = self->consumers, moved = all[i];
     size_t to = i;
-    self->total = self->total - (uint64_t)moved.demand + (uint64_t)demand;
+    take_from_total(self, moved.demand);
+    add_to_total(self, demand);
     moved.demand = demand;
     if (i + 1 < self->count && all[i + 1].demand >= demand) {
         while (to + 1 < self->count && all[to + 1].demand >= demand)
@@ -153,7 +162,7 @@ static int64_t demand_cancel(cop_ctx *ctx, void *state, cop_from from) {
         return 0;
     struct consumer *gone = &self->consumers[i];
     self->pending = demand_sum(self->pending, gone->demand);
-    self->total -= (uint64_t)gone->demand;
+    take_from_total(self, gone->demand);
     held_forget(ctx, &gone->pid);
     held_forget(ctx, &gone->tag);
     memmove(gone, gone + 1, (--self->count - i) * sizeof *gone);
@@ -162,7 +171,7 @@ static int64_t demand_cancel(cop_ctx *ctx, void *state, cop_from from) {
 
 static int64_t demand_room(cop_ctx *ctx, const void *state) {
     const struct demand *self = state;
-    return self->total > INT64_MAX ? INT64_MAX : (int64_t)self->total;
+    return self->carry > 0 || self->total > INT64_MAX ? INT64_MAX : (int64_t)self->total;
 }
 
 /* {[{demand, pid, tag}], pending, max | nil, shuffle?} */

@@ -238,6 +238,8 @@ static void partition_info(cop_ctx *ctx, void *state, cop_term message) {
 
 /* The first n marks have left the partition's queue. */
 static void marks_leave(cop_ctx *ctx, struct partitions *self, struct partition *p, uint32_t n) {
+    if (n == 0)
+        return;
     for (uint32_t k = 0; k < n; k++) {
         struct info *info = &self->infos[p->marks[k].info];
         if (--info->marks > 0)

@@ -248,10 +248,16 @@ TEST(demands_add_up_without_limit) {
     START(cop_demand_dispatcher, "[]");
     SUBSCRIBE("a", "[]");
     ASK("a", INT64_MAX, INT64_MAX);
+    SUBSCRIBE("c", "[]");
+    ASK("c", INT64_MAX, INT64_MAX);
     ASK("a", INT64_MAX, INT64_MAX);
+    EXPECT_INT(d.table->room(ctx, d.state), INT64_MAX);
+    CANCEL("c", 0);
+    EXPECT_INT(d.table->room(ctx, d.state), INT64_MAX);
     DISPATCH("[1]", "[]");
     TAKEN("[a: [1]]");
     CANCEL("a", 0);
     SUBSCRIBE("b", "[]");
     ASK("b", 1000, 0);
+    EXPECT_INT(d.table->room(ctx, d.state), 1000);
 }
