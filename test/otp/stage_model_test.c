@@ -17,6 +17,7 @@
 #include <coppice.h>
 #include <coppice/test.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CONSUMERS = 5, MAX_EVENTS = 60000 };
@@ -39,6 +40,13 @@ static struct consumer {
     int64_t asked, got, last, joined, partition;
 } consumers[CONSUMERS];
 static int64_t serials;
+/* So many seeds; fewer by COPPICE_TEST_SCALE, for slow builds. */
+static uint64_t seeds(uint64_t n) {
+    const char *text = getenv("COPPICE_TEST_SCALE");
+    uint64_t scale = text != NULL ? strtoull(text, NULL, 10) : 1;
+    return scale > 1 ? n / scale + 3 : n;
+}
+
 static uint64_t dice;
 
 static unsigned roll(unsigned sides) {
@@ -370,10 +378,14 @@ static void broadcast_runs(cop_ctx *ctx) { run(ctx, BROADCAST); }
 static void partition_runs(cop_ctx *ctx) { run(ctx, PARTITION); }
 
 TEST_HOST(the_books_of_a_demand_dispatcher_balance, .timeout_s = 300) {
-    simulate(300, demand_runs);
+    simulate(seeds(300), demand_runs);
 }
-TEST_HOST(the_books_of_a_broadcast_balance, .timeout_s = 300) { simulate(300, broadcast_runs); }
-TEST_HOST(the_books_of_partitions_balance, .timeout_s = 300) { simulate(300, partition_runs); }
+TEST_HOST(the_books_of_a_broadcast_balance, .timeout_s = 300) {
+    simulate(seeds(300), broadcast_runs);
+}
+TEST_HOST(the_books_of_partitions_balance, .timeout_s = 300) {
+    simulate(seeds(300), partition_runs);
+}
 
 /* And with time and threads as they are. */
 TEST(the_books_balance_on_two_threads, .timeout_s = 60) {

@@ -18,6 +18,7 @@
 #include <coppice/test.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_NODES = 9, MAX_UPS = 2, MAX_MAKERS = 200, MAX_SEQ = 20000, MAX_PAIRS = 4096 };
@@ -35,6 +36,13 @@ static cop_pid tester;
 static atomic_int makers; /* producers that were started */
 static atomic_bool dry;   /* producers make no more */
 static atomic_long made_by[MAX_MAKERS];
+
+/* So many seeds; fewer by COPPICE_TEST_SCALE, for slow builds. */
+static uint64_t seeds(uint64_t n) {
+    const char *text = getenv("COPPICE_TEST_SCALE");
+    uint64_t scale = text != NULL ? strtoull(text, NULL, 10) : 1;
+    return scale > 1 ? n / scale + 3 : n;
+}
 
 static uint64_t dice;
 static unsigned roll(unsigned sides) {
@@ -317,9 +325,15 @@ static void broadcasting_runs(cop_ctx *ctx) { run(ctx, 0, true); }
 static void crashing_runs(cop_ctx *ctx) { run(ctx, 12, false); }
 static void crashing_broadcasts(cop_ctx *ctx) { run(ctx, 12, true); }
 
-TEST_HOST(all_that_was_made_is_handled, .timeout_s = 300) { simulate(100, calm_runs); }
-TEST_HOST(broadcasts_bring_all_in_order, .timeout_s = 300) { simulate(100, broadcasting_runs); }
-TEST_HOST(crashes_lose_only_what_the_dead_held, .timeout_s = 300) { simulate(300, crashing_runs); }
-TEST_HOST(broadcasts_go_on_after_crashes, .timeout_s = 300) { simulate(300, crashing_broadcasts); }
+TEST_HOST(all_that_was_made_is_handled, .timeout_s = 300) { simulate(seeds(100), calm_runs); }
+TEST_HOST(broadcasts_bring_all_in_order, .timeout_s = 300) {
+    simulate(seeds(100), broadcasting_runs);
+}
+TEST_HOST(crashes_lose_only_what_the_dead_held, .timeout_s = 300) {
+    simulate(seeds(300), crashing_runs);
+}
+TEST_HOST(broadcasts_go_on_after_crashes, .timeout_s = 300) {
+    simulate(seeds(300), crashing_broadcasts);
+}
 
 TEST(crashes_on_two_threads, .timeout_s = 60) { run(ctx, 12, true); }
