@@ -73,14 +73,12 @@ static cop_term name_of(cop_ctx *ctx, const struct partitions *self, size_t i) {
     return cop_is_none(self->names) ? cop_of(ctx, (int64_t)i) : cop_elem(self->names, i);
 }
 
-static bool index_of(const struct partitions *self, cop_term name, size_t *out) {
+static inline bool index_of(const struct partitions *self, cop_term name, size_t *out) {
     cop_term found;
     int64_t i;
-    if (cop_is_none(self->names)) {
-        if (!cop_get_i64(name, &i) || i < 0 || (uint64_t)i >= self->count)
-            return false;
-        *out = (size_t)i;
-        return true;
+    if (cop_is_none(self->names)) { /* a small integer is in its word; a negative one becomes too large */
+        *out = (size_t)(name.w >> 4);
+        return cop_is_small(name) && *out < self->count;
     }
     if (!cop_map_get(self->indexes, name, &found) || !cop_get_i64(found, &i))
         return false;

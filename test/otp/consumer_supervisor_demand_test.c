@@ -124,9 +124,15 @@ TEST(CS_018_starts_that_fail_in_different_ways) {
     ACCOUNT("{2, 3}");
 }
 
-TEST(CS_019_three_events_are_three_children) {
+static cop_started start_enumerable(cop_ctx *ctx, cop_term list) {
+    return cop_gen_stage_from_enumerable(ctx, list, NULL);
+}
+
+TEST(CS_019_three_events_of_an_enumerable_are_three_children) {
     cop_pid sup = start_sup(ctx, TEMPORARY, ONE_FOR_ONE);
-    subscribe(ctx, sup, supply_of(ctx, "[:ok2, :ok2, :ok2]"), 1000, 500, COP_CANCEL_PERMANENT);
+    cop_pid producer =
+        test_start_supervised(ctx, start_enumerable, read(ctx, "[:ok2, :ok2, :ok2]"));
+    subscribe(ctx, sup, producer, 1000, 500, COP_CANCEL_TEMPORARY);
     next_kid(ctx);
     next_kid(ctx);
     next_kid(ctx);
