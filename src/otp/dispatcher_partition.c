@@ -76,7 +76,8 @@ static cop_term name_of(cop_ctx *ctx, const struct partitions *self, size_t i) {
 static inline bool index_of(const struct partitions *self, cop_term name, size_t *out) {
     cop_term found;
     int64_t i;
-    if (cop_is_none(self->names)) { /* a small integer is in its word; a negative one becomes too large */
+    if (cop_is_none(
+            self->names)) { /* a small integer is in its word; a negative one becomes too large */
         *out = (size_t)(name.w >> 4);
         return cop_is_small(name) && *out < self->count;
     }
