@@ -113,7 +113,9 @@ extern const cop_dispatcher cop_broadcast_dispatcher;
  * Elixir:       GenStage.PartitionDispatcher
  * Opts:         partitions: how many (names 0 to n - 1), or an enumerable of their names; required.
  *               hash: a fun of one argument, that returns {event, partition} or :none, which drops the
- *               event. Without it, where all names are integers, {event, phash2(event, number)}
+ *               event. Without it, where all names are integers, {event, phash2(event, number)}.
+ *               bad_subscription: what one with a wrong or taken partition ends: :raise, as in GenStage,
+ *               the producer; :refuse only itself, with {:cancel, {:bad_opts, text}}
  * Subscription: partition: its name; required
  */
 extern const cop_dispatcher cop_partition_dispatcher;

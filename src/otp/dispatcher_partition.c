@@ -58,6 +58,7 @@ struct partitions {
     cop_term tag;
     struct partition *at;
     size_t count;
+    bool refuses; /* a bad subscription, and goes on */
     int64_t waiting, pending;
     struct info *infos;
     uint32_t info_cap;
@@ -153,6 +154,10 @@ static void partition_init(cop_ctx *ctx, void *state, cop_term opts) {
         cop_raise(ctx, "ArgumentError",
                   "when :partitions contains partitions that are not integers, you have to pass in "
                   "the :hash option as well");
+    cop_term bad = dispatch_option(opts, cop_a(bad_subscription));
+    self->refuses = cop_match(bad, cop_a(refuse));
+    if (!cop_is_none(bad) && !self->refuses && !cop_match(bad, cop_a(raise)))
+        dispatch_bad(ctx, "expected :bad_subscription to be one of [:raise, :refuse], got: ", bad);
     self->hash = hash;
     self->tag = cop_make_ref(ctx).t;
     self->by_tag = cop_map(ctx);
@@ -252,6 +257,15 @@ static void marks_leave(cop_ctx *ctx, struct partitions *self, struct partition 
 
 /* ---- subscriptions ---------------------------------------------------------------------------------- */
 
+/* What is wrong with a subscription: ends the producer, as in GenStage, or only the subscription. */
+static cop_subscribed bad_subscription(cop_ctx *ctx, const struct partitions *self, cop_term text) {
+    if (self->refuses)
+        return cop_subscribe_error(cop_tuple(ctx, cop_a(bad_opts), text));
+    cop_bytes bytes = { 0 };
+    cop_get_bytes(text, &bytes);
+    cop_raise(ctx, "ArgumentError", "%.*s", (int)bytes.size, (const char *)bytes.data);
+}
+
 static cop_subscribed partition_subscribe(cop_ctx *ctx, void *state, cop_term opts, cop_from from) {
     struct partitions *self = state;
     cop_term pid, tag, name = dispatch_option(opts, cop_a(partition));
@@ -260,18 +274,20 @@ static cop_subscribed partition_subscribe(cop_ctx *ctx, void *state, cop_term op
     from_parts(ctx, from, &pid, &tag);
     if (is_nil)
         name = cop_a(nil).t;
-    if (!index_of(self, name, &i)) {
-        if (is_nil)
-            cop_raise(ctx, "ArgumentError",
-                      "the :partition option is required when subscribing to a producer with "
-                      "partition dispatcher");
-        cop_raise(ctx, "ArgumentError", ":partition must be one of %s, got: %s",
-                  text_of(ctx, all_names(ctx, self)), text_of(ctx, name));
-    }
+    if (!index_of(self, name, &i) && is_nil)
+        return bad_subscription(ctx, self,
+                                cop_of(ctx, "the :partition option is required when subscribing to "
+                                            "a producer with partition dispatcher"));
+    if (!index_of(self, name, &i))
+        return bad_subscription(ctx, self,
+                                cop_format(ctx, ":partition must be one of %s, got: %s",
+                                           text_of(ctx, all_names(ctx, self)), text_of(ctx, name)));
     struct partition *p = &self->at[i];
     if (p->has_consumer)
-        cop_raise(ctx, "ArgumentError", "the partition %s is already taken by %s",
-                  text_of(ctx, name), text_of(ctx, held_term(ctx, &p->pid)));
+        return bad_subscription(ctx, self,
+                                cop_format(ctx, "the partition %s is already taken by %s",
+                                           text_of(ctx, name),
+                                           text_of(ctx, held_term(ctx, &p->pid))));
     p->has_consumer = true;
     p->pid = held_new(ctx, pid);
     p->tag = held_new(ctx, tag);

@@ -345,6 +345,24 @@ TEST(DI_050_what_subscribe_refuses) {
     }
 }
 
+TEST(a_bad_subscription_may_be_refused_alone) {
+    START(cop_partition_dispatcher, "[partitions: 2, bad_subscription: :refuse]");
+    SUBSCRIBE("a", "[partition: 1]");
+    EXPECT_TERM(ctx, drive_subscribe_term(ctx, &d, "b", COP_NIL),
+                "{:error, {:bad_opts, \"the :partition option is required when subscribing to a "
+                "producer with partition dispatcher\"}}");
+    EXPECT_TERM(ctx, drive_subscribe_term(ctx, &d, "b", drive_read(ctx, "[partition: 2]")),
+                "{:error, {:bad_opts, \":partition must be one of [0, 1], got: 2\"}}");
+    EXPECT_TERM(ctx, drive_subscribe_term(ctx, &d, "b", drive_read(ctx, "[partition: 1]")),
+                "{:error, {:bad_opts, _}}");
+    CANCEL("b", 0); /* the stage's clean-up */
+    ASK("a", 1, 1);
+    DISPATCH("[0]", "[]"); /* observed: phash2(0, 2) is 1 */
+    TAKEN("[a: [0]]");
+    INIT_RAISES("expected :bad_subscription to be one of [:raise, :refuse], got: :ignore",
+                "[partitions: 2, bad_subscription: :ignore]");
+}
+
 TEST(DI_050_what_a_hash_must_not_return) {
     const char *other =
         "%RuntimeError{message: \"the :hash function should return {event, partition}, "

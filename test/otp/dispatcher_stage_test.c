@@ -391,6 +391,18 @@ TEST(DI_050_a_bad_partition_ends_the_producer) {
                                                    cop_inspect(ctx, cop_self(ctx).t, NULL))));
 }
 
+TEST(a_refused_partition_leaves_the_producer_alone) {
+    cop_pid producer =
+        new_source(ctx, cop_a(partition), read(ctx, "[partitions: 2, bad_subscription: :refuse]"));
+    subscribe(ctx, producer, "t", read(ctx, "[partition: 7]"));
+    ASSERT_RECEIVE(
+        ctx, "{:\"$gen_consumer\", {_, :t}, {:cancel, {:bad_opts, \":partition must be one of "
+             "[0, 1], got: 7\"}}}");
+    subscribe(ctx, producer, "u", read(ctx, "[partition: 1]"));
+    ask(ctx, producer, "u", 3);
+    ASSERT_RECEIVE(ctx, "{:demand, 3}");
+}
+
 static cop_term constant(cop_ctx *ctx, cop_term env, size_t argc, const cop_term *argv) {
     return env;
 }
