@@ -450,7 +450,8 @@ static __attribute__((noinline)) bool loop_once(void) {
     cop_ctx *p = cop__sched_pick(w);
     if (p == NULL) {
         __atomic_store_n(&w->steps, w->steps + 1, __ATOMIC_RELAXED);
-        if (__atomic_load_n(&cop__node.stopping, __ATOMIC_ACQUIRE)
+        /* Not when the node begins to stop: the monitor may still start one that tells of a stall. */
+        if (__atomic_load_n(&cop__node.ended, __ATOMIC_ACQUIRE)
             && __atomic_load_n(&cop__node.live, __ATOMIC_ACQUIRE) == 0)
             return false;
         cop__worker_idle(w);
@@ -615,7 +616,7 @@ struct cop__worker *cop__workers_all(void) {
 bool cop__workers_stop(void) {
     bool all = true;
     cop__lock(&workers.lock);
-    __atomic_store_n(&cop__node.ended, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&cop__node.ended, true, __ATOMIC_SEQ_CST);
     struct cop__worker *idle = workers.idle;
     workers.idle = NULL;
     cop__unlock(&workers.lock);

@@ -338,7 +338,7 @@ static bool spin(struct cop__sched *s) {
     bool found = false;
     __atomic_fetch_add(&cop__node.spinning, 1, __ATOMIC_RELAXED);
     while (!found && now - start < SPIN_NS
-           && !__atomic_load_n(&cop__node.stopping, __ATOMIC_RELAXED)) {
+           && !__atomic_load_n(&cop__node.ended, __ATOMIC_RELAXED)) {
         for (int i = 0; i < 16 && !found; i++) {
             cop__cpu_relax();
             found = __atomic_load_n(&s->remote, __ATOMIC_RELAXED) != NULL;
@@ -354,7 +354,7 @@ static bool spin(struct cop__sched *s) {
 void cop__sched_sleep(struct cop__sched *s, int64_t most_ns) {
     __atomic_fetch_add(&cop__node.sleeping, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&s->asleep, 1, __ATOMIC_SEQ_CST);
-    if (!has_work(s) && !__atomic_load_n(&cop__node.stopping, __ATOMIC_SEQ_CST)) {
+    if (!has_work(s) && !__atomic_load_n(&cop__node.ended, __ATOMIC_SEQ_CST)) {
         int64_t next = cop__wheel_next_ms(s->wheel), wait = -1;
         if (next != INT64_MAX) {
             wait = next * 1000000 - cop__now_ns();
