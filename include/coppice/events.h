@@ -38,6 +38,8 @@ static inline cop_events cop_events_take(cop_events events, size_t n) {
  * Context: inside a process; terms may be built while it is filled
  */
 cop_term *cop_events_new(cop_ctx *ctx, size_t n, cop_events *out);
+/* The elements of a tuple, where they lie; false for anything else. */
+bool cop_events_from_tuple(cop_term tuple, cop_events *out);
 /* The elements of a proper list; false for anything else. */
 bool cop_events_from_list(cop_ctx *ctx, cop_term list, cop_events *out);
 cop_term cop_events_to_list(cop_ctx *ctx, cop_events events);

@@ -170,10 +170,7 @@ static cop_next handle_entry(cop_ctx *ctx, struct stage *st, cop_term entry) {
     cop_events events;
     int mode;
     if (cop_match_tuple(entry, cop_a(events), &a, &b)) {
-        size_t n = (size_t)(cop_is_tuple(b) ? cop_tuple_size(b) : 0);
-        if (cop_is_tuple(b))
-            events = cop_events_of(cop__tuple_elems(b, n), n);
-        else
+        if (!cop_events_from_tuple(b, &events))
             cop_events_from_list(ctx, b, &events);
         uint32_t i = stage_sub_find(&st->tables->producers, cop_elem(a, 1));
         return handle_events(ctx, st, i, a, events);

@@ -31,6 +31,13 @@ cop_term *cop_events_new(cop_ctx *ctx, size_t n, cop_events *out) {
     return at;
 }
 
+bool cop_events_from_tuple(cop_term tuple, cop_events *out) {
+    if (!cop_is_tuple(tuple))
+        return false;
+    *out = (cop_events){ (const cop_term *)(cop__box(tuple) + 1), (size_t)cop_tuple_size(tuple) };
+    return true;
+}
+
 /* Takes elements until there are no more or no room; *list is what is left of it then. */
 static size_t take_elements(cop_term *list, uint64_t *to, size_t room) {
     size_t n = 0;
@@ -103,8 +110,8 @@ static cop_events take_some(cop_ctx *ctx, cop_queue *queue, size_t n) {
         queue->front = cop_list_reverse(ctx, queue->back);
         queue->back = COP_NIL;
     }
-    cop_term array = cop_head(queue->front);
-    cop_events all = { (const cop_term *)(cop__box(array) + 1), (size_t)cop_tuple_size(array) };
+    cop_events all = cop_no_events();
+    cop_events_from_tuple(cop_head(queue->front), &all);
     cop_events view = cop_events_take(cop_events_skip(all, at), n);
     at += view.count;
     if (at == all.count) {
