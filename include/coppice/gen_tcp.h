@@ -101,7 +101,7 @@ cop_tcp_result cop_gen_tcp_listen(cop_ctx *ctx, int tcp_port, const cop_tcp_opts
  *
  * Elixir:  :gen_tcp.accept/1,2
  * Timeout: ms; 0 = COP_INFINITY, COP_ZERO looks and does not wait
- * Errors:  :timeout, :closed, :emfile
+ * Errors:  :timeout, :closed, :emfile, :system_limit (the table of processes is full)
  */
 cop_tcp_result cop_gen_tcp_accept(cop_ctx *ctx, cop_port listener, int64_t timeout_ms);
 

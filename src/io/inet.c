@@ -118,6 +118,11 @@ cop_term cop__inet_getaddrs(cop_ctx *ctx, cop_term host, cop_inet_family family,
     l->family = number;
     memcpy(l->name, found.name, sizeof l->name);
     cop_port port = cop__port_open(ctx, bound, &lookup_ops, l, cop_self(ctx));
+    if (cop_is_none(port.t)) {
+        cop_process_unalias(ctx, ref);
+        cop__free(l);
+        return cop__socket_error(ctx, cop_a(system_limit).t);
+    }
     cop_term answer = cop__socket_wait(ctx, port, ref, cop__socket_timeout(timeout_ms));
     cop__socket_forget(ctx, port);
     return answer;

@@ -169,6 +169,11 @@ cop_term cop__socket_open(cop_ctx *ctx, struct cop__socket *s, const struct cop_
     s->owner = cop_self(ctx);
     s->opened = ref;
     cop_port port = cop__port_open(ctx, bound, ops, s, s->owner);
+    if (cop_is_none(port.t)) {
+        cop_process_unalias(ctx, ref);
+        cop__socket_release(s);
+        return cop__socket_error(ctx, cop_a(system_limit).t);
+    }
     cop_term answer = cop__socket_wait(ctx, port, ref, timeout_ms);
     if (!cop_match_tuple(answer, cop_a(ok), port))
         cop__socket_forget(ctx, port);

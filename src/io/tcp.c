@@ -457,11 +457,12 @@ static void try_accept(struct cop__socket *listener) {
         if (rc == 0) {
             s->owner = w.pid;
             s->opened = w.ref;
-            cop__port_open(listener->ctx, cop__io_bound(), &cop__tcp_ops, s, w.pid);
-            continue;
+            cop_port port = cop__port_open(listener->ctx, cop__io_bound(), &cop__tcp_ops, s, w.pid);
+            if (!cop_is_none(port.t))
+                continue;
         }
-        cop__socket_answer(listener, &w.ref,
-                           cop__socket_error(listener->ctx, cop__socket_reason(rc)));
+        cop_term reason = rc == 0 ? cop_a(system_limit).t : cop__socket_reason(rc);
+        cop__socket_answer(listener, &w.ref, cop__socket_error(listener->ctx, reason));
         if (s->handle_state == COP__HANDLE_OPEN)
             uv_close(&s->handle, on_closed);
         else

@@ -39,7 +39,7 @@
 #include "os/alloc.h"
 #include "proc/proc.h"
 
-enum { READ_SIZE = 65536, PIECE = 4096 };
+enum { READ_SIZE = 65536, PIECE = 4096, RETRY_MS = 10 };
 
 struct stdio {
     int in, out; /* -1: there is none */
@@ -126,6 +126,12 @@ static void watch(cop_ctx *ctx, struct stdio *self, int fd, uint32_t events) {
         struct watcher *w = cop__calloc(1, sizeof *w);
         w->owner = cop_self(ctx);
         self->port = cop__port_open(ctx, cop__io_bound(), &port_ops, w, w->owner);
+        if (cop_is_none(self->port.t)) { /* the table is full: a device does not end of that */
+            cop__free(w);
+            cop_process_send_after(ctx, cop_self(ctx), cop_tuple(ctx, cop_a(watch), fd, events),
+                                   RETRY_MS);
+            return;
+        }
     }
     cop_send(ctx, self->port, cop_tuple(ctx, cop_a(watch), fd, events));
 }
@@ -244,6 +250,9 @@ static cop_term stdio_geometry(cop_ctx *ctx, struct cop__device *d, bool columns
 static void stdio_message(cop_ctx *ctx, struct cop__device *d, cop_term message) {
     struct stdio *self = d->self;
     int fd;
+    uint64_t events;
+    if (cop_match_tuple(message, cop_a(watch), &fd, &events) && (fd == self->in || fd == self->out))
+        watch(ctx, self, fd, (uint32_t)events);
     if (!cop_match_tuple(message, cop_a(ready), &fd))
         return;
     if (fd == self->in && self->in_watched) {

@@ -128,8 +128,10 @@ cop_port cop__port_open(cop_ctx *ctx, struct cop__bound *bound, const struct cop
                         void *data, cop_pid owner) {
     cop__enter(ctx);
     cop_ctx *port = cop__proc_new(ctx, ctx->worker, KIND_PORT);
-    if (port == NULL)
-        cop__error(ctx, cop_a(system_limit).t);
+    if (port == NULL) {
+        cop__leave(ctx);
+        return (cop_port){ COP_NONE };
+    }
     port->does.port = ops;
     port->state = data;
     port->bound = bound;

@@ -36,7 +36,8 @@ struct cop__port_ops {
 };
 
 /* Makes a port linked to its owner `owner` (pass cop_self for the caller) on that bound. `data` is
-   handed to every callback. Called from inside any process or port. Raises :system_limit. */
+   handed to every callback. Called from inside any process or port. COP_NONE in a full table: then
+   `data` is still the caller's. */
 cop_port cop__port_open(cop_ctx *ctx, struct cop__bound *bound, const struct cop__port_ops *ops,
                         void *data, cop_pid owner);
 

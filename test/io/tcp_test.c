@@ -266,6 +266,63 @@ TEST(linger_reset_closes_with_a_reset, .real_time = true) {
     EXPECT_INT(read_after_close(ctx, true), -ECONNRESET);
 }
 
+/* ---- a full process table ------------------------------------------------------------------------------ */
+
+static void wait_for_ever(cop_ctx *ctx, cop_term arg) { cop_process_sleep(ctx, COP_INFINITY); }
+
+/* Until there is no place: what a scheduler has taken ahead for itself is not counted. */
+static size_t fill_table(cop_ctx *ctx, cop_pid *pids, size_t max) {
+    volatile size_t n = 0;
+    EXPECT_ERROR(ctx, ":system_limit") {
+        for (; n < max; n++)
+            pids[n] = cop_spawn(ctx, wait_for_ever, COP_NIL);
+    }
+    return n;
+}
+
+static void empty_table(cop_ctx *ctx, const cop_pid *pids, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        cop_process_monitor(ctx, pids[i]);
+        cop_process_exit(ctx, pids[i], cop_a(kill));
+        ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :killed}");
+    }
+}
+
+TEST_HOST(a_full_table_refuses_connections_and_hurts_no_listener) {
+    enum { MOST = 300 };
+    cop_pid pids[MOST];
+    EXPECT_INT(cop_node_start(&(cop_node_opts){ .max_processes = MOST, .schedulers = 1 }), 0);
+    ctx = cop_attach();
+    cop_port listener = listen_on(ctx, NULL);
+    int tcp_port = cop_inet_port(ctx, listener);
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons((uint16_t)tcp_port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
+    size_t n = fill_table(ctx, pids, MOST);
+    cop_tcp_result r = cop_gen_tcp_accept(ctx, listener, 5000);
+    EXPECT(!r.ok);
+    EXPECT_TERM(ctx, r.reason, ":system_limit");
+    char byte;
+    EXPECT_INT(read(fd, &byte, 1), 0); /* it was closed, not left */
+    close(fd);
+    r = cop_gen_tcp_connect(ctx, "127.0.0.1", tcp_port, NULL, 5000);
+    EXPECT(!r.ok);
+    EXPECT_TERM(ctx, r.reason, ":system_limit");
+    EXPECT_TERM(ctx, cop_inet_getaddr(ctx, "one.test", COP_INET, 5000), "{:error, :system_limit}");
+    EXPECT_ERROR(ctx, ":system_limit") {
+        cop_port_open(ctx, cop_tuple(ctx, cop_a(spawn_executable), "/bin/cat"), NULL);
+    }
+    empty_table(ctx, pids, n);
+    r = cop_gen_tcp_connect(ctx, "127.0.0.1", tcp_port, NULL, 5000);
+    EXPECT_TERM(ctx, r.ok ? cop_a(ok).t : r.reason, ":ok");
+    r = cop_gen_tcp_accept(ctx, listener, 5000);
+    EXPECT_TERM(ctx, r.ok ? cop_a(ok).t : r.reason, ":ok");
+    cop_detach(ctx);
+    EXPECT_INT(cop_node_stop(), 0);
+}
+
 /* ---- names, time and addresses -------------------------------------------------------------------- */
 
 static const cop_tcp_opts passive = { .active = COP_TCP_PASSIVE };
