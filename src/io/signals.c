@@ -13,11 +13,12 @@
 
 #include "io/loop.h"
 
-enum { PATIENCE_MS = 30000 };
+enum { PATIENCE_MS = 30000, RETRY_MS = 10 };
 
 static struct {
     cop_pid main;
     uv_signal_t term, interrupt;
+    uv_timer_t again;
     uv_sem_t watching; /* posted when the two are started */
     int signo;
     int count;
@@ -50,19 +51,26 @@ static void stop_in_order(cop_ctx *ctx, cop_term arg) {
     cop_node_shutdown(ctx, 0);
 }
 
+/* In a full process table there is no place for it now, but there may be one soon. */
+static void begin_stop(uv_timer_t *timer) {
+    if (cop_is_none(cop_node_spawn(stop_in_order).t))
+        uv_timer_start(timer, begin_stop, RETRY_MS, 0);
+}
+
 static void on_signal(uv_signal_t *handle, int signo) {
     (void)handle;
     if (signals.count++ > 0)
         _exit(128 + signo);
     signals.signo = signo;
     __atomic_store_n(&signals.stopping, true, __ATOMIC_RELEASE);
-    cop_node_spawn(stop_in_order);
+    begin_stop(&signals.again);
 }
 
 static void start_watching(void *arg) {
     (void)arg;
     uv_signal_init(cop__io_loop(), &signals.term);
     uv_signal_init(cop__io_loop(), &signals.interrupt);
+    uv_timer_init(cop__io_loop(), &signals.again);
     uv_signal_start(&signals.term, on_signal, SIGTERM);
     uv_signal_start(&signals.interrupt, on_signal, SIGINT);
     uv_sem_post(&signals.watching);
