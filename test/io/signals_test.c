@@ -65,9 +65,7 @@ static void main_in_a_full_table(cop_ctx *ctx, cop_term arg) {
         for (; n < MOST; n++)
             pids[n] = cop_spawn(ctx, wait_for_ever, COP_NIL);
     }
-    COP_CATCH(caught) {
-        tell('f');
-    }
+    COP_CATCH(caught) { tell('f'); }
     kill(getpid(), SIGTERM);
     while (!cop_os_is_stopping())
         cop_process_sleep(ctx, 1);
@@ -77,9 +75,9 @@ static void main_in_a_full_table(cop_ctx *ctx, cop_term arg) {
 }
 
 TEST_HOST(in_a_full_table_the_end_comes_as_soon_as_there_is_a_place) {
-    EXPECT_INT(cop_run(&(cop_node_opts){ .max_processes = 200, .schedulers = 1 },
-                       main_in_a_full_table),
-               0);
+    EXPECT_INT(
+        cop_run(&(cop_node_opts){ .max_processes = 200, .schedulers = 1 }, main_in_a_full_table),
+        0);
     EXPECT_STR(story, "f");
 }
 
