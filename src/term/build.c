@@ -269,8 +269,8 @@ const cop_term *cop__tuple_elems(cop_term t, size_t arity) {
 int64_t cop_list_length(cop_term list) {
     int64_t n = 0;
     uint64_t stride = COP__CELL;
-    for (; cop_is_cons(list); n++)
-        list.w = cop__next_cell(list.w, cop__cons(list)[1], &stride);
+    for (bool more = cop_is_cons(list); more; n++)
+        more = cop__next_cell(&list.w, cop__cons(list)[1], &stride);
     return cop_is_nil(list) ? n : -1;
 }
 

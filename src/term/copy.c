@@ -28,12 +28,12 @@ void cop__worklist_free(struct cop__worklist *w) {
 static size_t words_of(cop_term t, struct cop__worklist *work) {
     size_t words = 0;
     for (;;) {
-        for (uint64_t stride = COP__CELL; cop_is_cons(t);) {
-            uint64_t *cons = cop__cons(t);
-            words += 2;
+        uint64_t stride = COP__CELL;
+        for (bool more = cop_is_cons(t); more; words += 2) {
+            const uint64_t *cons = cop__cons(t);
             if (!cop_is_immediate((cop_term){ cons[0] }))
                 cop__worklist_push(work, (cop_term){ cons[0] });
-            t.w = cop__next_cell(t.w, cons[1], &stride);
+            more = cop__next_cell(&t.w, cons[1], &stride);
         }
         if (cop__is_box(t)) {
             uint64_t *box = cop__box(t);
@@ -89,30 +89,42 @@ size_t cop__term_words(cop_term t) {
     return words;
 }
 
-/* Appends a whole row of cells; that their tails are done shows by where these lead. True when nothing in
-   the row points anywhere else. */
-static inline bool row(cop_term t, uint64_t **end) {
-    uint64_t *to = *end, all = 3, stride = COP__CELL;
+/*
+ * A copy under way. What stands from `done` to `done_end` points nowhere, so the scan leaps over it: the next
+ * such stretch that it will come to. Others are scanned in vain.
+ */
+struct copy {
+    uint64_t *end;
+    struct cop__offbox **offheap;
+    uint64_t *done, *done_end;
+};
+
+/* Appends a whole row of cells; that their tails are done shows by where these lead. */
+static inline void append_row(struct copy *c, uint64_t at) {
+    uint64_t *from = c->end, *to = from, all = 3, stride = COP__CELL, tail;
     for (;; to += 2) {
-        const uint64_t *cons = cop__cons(t);
+        const uint64_t *cons = cop__cons((cop_term){ at });
         to[0] = cons[0];
         all &= cons[0];
-        t.w = cop__next_cell(t.w, cons[1], &stride);
-        if (!cop_is_cons(t))
+        tail = cons[1];
+        if (!cop__next_cell(&at, tail, &stride))
             break;
         to[1] = cop__cons_term(to + 2).w;
     }
-    to[1] = t.w;
-    *end = to + 2;
-    return (all & t.w & 3) == 3;
+    to[1] = tail;
+    c->end = to + 2;
+    if ((all & tail & 3) == 3 && (c->done == NULL || c->done_end == from)) {
+        c->done = c->done == NULL ? from : c->done;
+        c->done_end = c->end;
+    }
 }
 
-/* Appends what t points to; the pointers inside still lead to the source. */
-static inline uint64_t append(uint64_t w, uint64_t **end, struct cop__offbox **offheap) {
+/* Appends what w points to; the pointers inside still lead to the source. */
+static inline uint64_t append(struct copy *c, uint64_t w) {
     cop_term t = { w };
-    uint64_t *to = *end;
+    uint64_t *to = c->end;
     if (cop_is_cons(t)) {
-        row(t, end);
+        append_row(c, w);
         return cop__cons_term(to).w;
     }
     if (!cop__is_box(t))
@@ -121,42 +133,44 @@ static inline uint64_t append(uint64_t w, uint64_t **end, struct cop__offbox **o
     size_t words = cop__header_size(*box) + 1;
     for (size_t i = 0; i < words; i++)
         to[i] = box[i];
-    *end = to + words;
+    c->end = to + words;
     if (cop__is_offheap(cop__header_kind(*box))) {
         struct cop__offbox *off = (struct cop__offbox *)to;
         cop__offbox_retain(off);
-        off->next = *offheap;
-        *offheap = off;
+        off->next = *c->offheap;
+        *c->offheap = off;
     }
     return cop__box_term(to).w;
 }
 
+static inline uint64_t *scan_cell(struct copy *c, uint64_t *cell) {
+    if (!cop_is_immediate((cop_term){ cell[0] }))
+        cell[0] = append(c, cell[0]);
+    if (!cop_is_immediate((cop_term){ cell[1] }) && cell[1] != cop__cons_term(cell + 2).w)
+        cell[1] = append(c, cell[1]);
+    return cell + 2;
+}
+
+static inline uint64_t *scan_box(struct copy *c, uint64_t *box) {
+    size_t size = cop__header_size(*box), from = cop__traced_from(cop__header_kind(*box));
+    for (size_t i = from; from != 0 && i <= size; i++)
+        if (!cop_is_immediate((cop_term){ box[i] }))
+            box[i] = append(c, box[i]);
+    return box + size + 1;
+}
+
 cop_term cop__term_copy(cop_term t, uint64_t **hp, struct cop__offbox **offheap) {
-    uint64_t *scan = *hp, *end = *hp;
-    if (cop_is_cons(t)) { /* a list of immediates needs no scan */
-        cop_term first = cop__cons_term(end);
-        if (row(t, &end)) {
-            *hp = end;
-            return first;
+    struct copy c = { .end = *hp, .offheap = offheap };
+    uint64_t *scan = *hp;
+    cop_term copy = { append(&c, t.w) };
+    while (scan < c.end) {
+        if (scan == c.done) {
+            scan = c.done_end;
+            c.done = NULL;
+        } else {
+            scan = cop__is_header(*scan) ? scan_box(&c, scan) : scan_cell(&c, scan);
         }
-        end = *hp;
     }
-    cop_term copy = { append(t.w, &end, offheap) };
-    while (scan < end) {
-        if (!cop__is_header(*scan)) {
-            if (!cop_is_immediate((cop_term){ scan[0] }))
-                scan[0] = append(scan[0], &end, offheap);
-            if (!cop_is_immediate((cop_term){ scan[1] }) && scan[1] != cop__cons_term(scan + 2).w)
-                scan[1] = append(scan[1], &end, offheap);
-            scan += 2;
-            continue;
-        }
-        size_t size = cop__header_size(*scan), from = cop__traced_from(cop__header_kind(*scan));
-        for (size_t i = from; from != 0 && i <= size; i++)
-            if (!cop_is_immediate((cop_term){ scan[i] }))
-                scan[i] = append(scan[i], &end, offheap);
-        scan += size + 1;
-    }
-    *hp = end;
+    *hp = c.end;
     return copy;
 }

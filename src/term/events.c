@@ -40,12 +40,15 @@ bool cop_events_from_tuple(cop_term tuple, cop_events *out) {
 
 /* Takes elements until there are no more or no room; *list is what is left of it then. */
 static size_t take_elements(cop_term *list, uint64_t *to, size_t room) {
+    uint64_t at = list->w, stride = COP__CELL;
+    bool more = cop_is_cons(*list);
     size_t n = 0;
-    for (uint64_t stride = COP__CELL; n < room && cop_is_cons(*list); n++) {
-        const uint64_t *cons = cop__cons(*list);
+    for (; more && n < room; n++) {
+        const uint64_t *cons = cop__cons((cop_term){ at });
         to[n] = cons[0];
-        list->w = cop__next_cell(list->w, cons[1], &stride);
+        more = cop__next_cell(&at, cons[1], &stride);
     }
+    list->w = at;
     return n;
 }
 

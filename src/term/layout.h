@@ -77,22 +77,24 @@ static inline cop_term cop__box_term(uint64_t *box) {
     return (cop_term){ (uint64_t)(uintptr_t)box };
 }
 /*
- * From one cell of a list, `at`, to the next, whose word is `tail`. Cells mostly lie at even distances: in a
- * message one behind the other, in what was consed one before the other. So the next one's place is guessed,
- * and only compared with the pointer: then the processor need not wait for that before it reads on.
- * *stride begins as COP__CELL.
+ * From the cell *at, whose tail is given, to that tail; false when it is no cell. Cells mostly lie at even
+ * distances: in a message one behind the other, in what was consed one before the other. So the next one's place
+ * is guessed, and only compared with the pointer: then the processor need not wait for that before it reads on.
+ * *stride begins as COP__CELL and is a distance between cells, so a guess that holds is a cell.
  */
 enum { COP__CELL = 2 * sizeof(uint64_t) };
-static inline uint64_t cop__next_cell(uint64_t at, uint64_t tail, uint64_t *stride) {
-    uint64_t guess = at + *stride;
+static inline bool cop__next_cell(uint64_t *at, uint64_t tail, uint64_t *stride) {
+    uint64_t guess = *at + *stride;
     if (__builtin_expect(tail == guess, 1)) {
         __asm__(
             ""
             : "+r"(guess)); /* or the compiler, which knows that they are equal, takes the other */
-        return guess;
+        *at = guess;
+        return true;
     }
-    *stride = tail - at;
-    return tail;
+    *stride = tail - *at;
+    *at = tail;
+    return (tail & 3) == 1;
 }
 static inline cop_term cop__cons_term(uint64_t *cons) {
     return (cop_term){ (uint64_t)(uintptr_t)cons | 1 };

@@ -89,10 +89,18 @@ static cop_term externals(cop_ctx *ctx) {
 static cop_term improper(cop_ctx *ctx) {
     return cop_cons(ctx, cop_cons(ctx, cop_tuple(ctx), "x"), cop_tuple(ctx, cop_list(ctx, 1, 2)));
 }
+/* Lists of immediates beside others, before and behind them, and one behind the other: what points nowhere is
+   copied in one go, and must not hide what does. */
+static cop_term rows(cop_ctx *ctx) {
+    cop_term plain = cop_list(ctx, 1, 2, 3), mixed = cop_list(ctx, 1, "two", plain, 4);
+    cop_term ends_in_box = cop_cons(ctx, 1, cop_cons(ctx, 2, cop_of(ctx, "tail")));
+    return cop_tuple(ctx, plain, plain, mixed, plain, cop_list(ctx, plain, plain, mixed, plain),
+                     ends_in_box, plain, cop_tuple(ctx, plain, mixed), cop_cons(ctx, 7, plain));
+}
 
 TEST_TERM(a_copy_of_each_kind_is_the_same_term) {
-    cop_term (*const builders[])(cop_ctx *) = { immediates, numbers,   binaries,
-                                                maps,       externals, improper };
+    cop_term (*const builders[])(cop_ctx *) = { immediates, numbers,  binaries, maps,
+                                                externals,  improper, rows };
     for (size_t i = 0; i < sizeof builders / sizeof *builders; i++)
         expect_copied(builders[i]);
 }
