@@ -236,13 +236,34 @@ cop_term cop__gen_send(cop_ctx *ctx, cop_term to, cop_atom label, cop_term tag, 
     return cop_a(ok).t;
 }
 
+static bool all_immediate(size_t n, const cop_term *elems) {
+    uint64_t all = 3;
+    size_t i = 0;
+    for (; n - i >= 4; i += 4)
+        all &= elems[i].w & elems[i + 1].w & elems[i + 2].w & elems[i + 3].w;
+    for (; i < n; i++)
+        all &= elems[i].w;
+    return (all & 3) == 3;
+}
+
+/* Fills cells with elements that are in their words. */
 static void fill_flat(uint64_t *cells, size_t n, const cop_term *elems) {
-    uint64_t next = cop__cons_term(cells).w;
-    for (size_t i = 0; i < n; i++) {
-        cells[2 * i] = elems[i].w;
-        cells[2 * i + 1] = next += 2 * sizeof *cells;
+    uint64_t *to = cells, next = cop__cons_term(cells).w;
+    for (; n >= 4; n -= 4, elems += 4, to += 8) {
+        to[0] = elems[0].w;
+        to[1] = next + COP__CELL;
+        to[2] = elems[1].w;
+        to[3] = next + 2 * COP__CELL;
+        to[4] = elems[2].w;
+        to[5] = next + 3 * COP__CELL;
+        to[6] = elems[3].w;
+        to[7] = next += 4 * COP__CELL;
     }
-    cells[2 * n - 1] = COP_NIL.w;
+    for (; n > 0; n--, elems++, to += 2) {
+        to[0] = elems->w;
+        to[1] = next += COP__CELL;
+    }
+    to[-1] = COP_NIL.w;
 }
 
 /* Fills cells with the elements; what is not in its word is copied behind them. */
@@ -260,12 +281,10 @@ cop_term cop_gen_send_list(cop_ctx *ctx, cop_term to, cop_atom label, cop_term t
                            const cop_term *elems, int flags) {
     if (n == 0 || !is_plain(ctx, to))
         return cop__gen_send(ctx, to, label, tag, cop_list_n(ctx, n, elems), flags);
-    uint64_t all = 3, *room;
+    uint64_t *room;
     size_t words = 2 * n;
     cop__enter(ctx);
-    for (size_t i = 0; i < n; i++)
-        all &= elems[i].w;
-    bool flat = (all & 3) == 3;
+    bool flat = all_immediate(n, elems);
     if (!flat)
         for (size_t i = 0; i < n; i++)
             words += cop__term_words(elems[i]);

@@ -20,12 +20,20 @@
 
 enum { CHUNK = 1024 };
 
+/* Four at a time: one store for two, where the machine has that. */
+static void fill_nil(cop_term *at, size_t n) {
+    size_t i = 0;
+    for (; n - i >= 4; i += 4)
+        at[i] = at[i + 1] = at[i + 2] = at[i + 3] = COP_NIL;
+    for (; i < n; i++)
+        at[i] = COP_NIL;
+}
+
 cop_term *cop_events_new(cop_ctx *ctx, size_t n, cop_events *out) {
     uint64_t *box = cop__heap_alloc(cop__heap_of(ctx), n + 1);
     cop_term *at = (cop_term *)(box + 1);
     box[0] = cop__header(BOX_TUPLE, n);
-    for (size_t i = 0; i < n; i++)
-        at[i] = COP_NIL;
+    fill_nil(at, n);
     if (out != NULL)
         *out = (cop_events){ at, n };
     return at;
@@ -38,12 +46,35 @@ bool cop_events_from_tuple(cop_term tuple, cop_events *out) {
     return true;
 }
 
+/* Takes elements four at a time while cells lie one behind the other, as those of a message do. Each is
+   looked at only when the one before it has led there. */
+static size_t take_row(cop_term *list, uint64_t *to, size_t room) {
+    const uint64_t *at = cop__cons(*list);
+    uint64_t w = list->w;
+    size_t n = 0;
+    while (room - n >= 4 && at[1] == w + COP__CELL && at[3] == w + 2 * COP__CELL
+           && at[5] == w + 3 * COP__CELL) {
+        to[n] = at[0];
+        to[n + 1] = at[2];
+        to[n + 2] = at[4];
+        to[n + 3] = at[6];
+        n += 4;
+        w += 4 * COP__CELL;
+        if (at[7] != w) {
+            w = at[7];
+            break;
+        }
+        at += 8;
+    }
+    list->w = w;
+    return n;
+}
+
 /* Takes elements until there are no more or no room; *list is what is left of it then. */
 static size_t take_elements(cop_term *list, uint64_t *to, size_t room) {
+    size_t n = cop_is_cons(*list) ? take_row(list, to, room) : 0;
     uint64_t at = list->w, stride = COP__CELL;
-    bool more = cop_is_cons(*list);
-    size_t n = 0;
-    for (; more && n < room; n++) {
+    for (bool more = cop_is_cons(*list); more && n < room; n++) {
         const uint64_t *cons = cop__cons((cop_term){ at });
         to[n] = cons[0];
         more = cop__next_cell(&at, cons[1], &stride);

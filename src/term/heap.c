@@ -387,6 +387,19 @@ static inline uint64_t move(struct collection *gc, uint64_t word) {
     return box[0];
 }
 
+/* Moves what the words from i to `last` point to; most boxes that are long hold numbers, so four at a time
+   are passed over. */
+static inline void scan_words(struct collection *gc, uint64_t *at, size_t i, size_t last) {
+    while (i <= last) {
+        if (last - i >= 3 && (at[i] & at[i + 1] & at[i + 2] & at[i + 3] & 3) == 3) {
+            i += 4;
+            continue;
+        }
+        at[i] = move(gc, at[i]);
+        i++;
+    }
+}
+
 /* Moves what the boxes and conses in [at, end) point to; returns end. */
 static uint64_t *scan(struct collection *gc, uint64_t *at, uint64_t *end) {
     while (at < end) {
@@ -397,8 +410,8 @@ static uint64_t *scan(struct collection *gc, uint64_t *at, uint64_t *end) {
             continue;
         }
         size_t size = cop__header_size(*at), from = cop__traced_from(cop__header_kind(*at));
-        for (size_t i = from; from != 0 && i <= size; i++)
-            at[i] = move(gc, at[i]);
+        if (from != 0)
+            scan_words(gc, at, from, size);
         at += size + 1;
     }
     return at;

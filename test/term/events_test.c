@@ -21,6 +21,21 @@ TEST_TERM(what_is_no_proper_list_is_no_batch) {
     EXPECT(!cop_events_from_list(ctx, cop_list_tail(ctx, 1, 2), &events));
 }
 
+TEST_TERM(a_batch_is_as_long_as_it_was_made) {
+    for (size_t n = 0; n <= 9; n++) {
+        cop_events events, again;
+        cop_term *at = cop_events_new(ctx, n, &events);
+        for (size_t i = 0; i < n; i++)
+            EXPECT(cop_is_nil(at[i]));
+        for (size_t i = 0; i < n; i++)
+            at[i] = cop_of(ctx, (int64_t)i);
+        EXPECT(cop_events_from_list(ctx, cop_events_to_list(ctx, events), &again));
+        EXPECT_INT(again.count, n);
+        for (size_t i = 0; i < n; i++)
+            EXPECT_SAME(ctx, again.at[i], cop_of(ctx, (int64_t)i));
+    }
+}
+
 TEST_TERM(parts_of_a_batch) {
     cop_events all;
     cop_term *at = cop_events_new(ctx, 4, &all);
