@@ -135,10 +135,10 @@ static int64_t pipeline(cop_ctx *ctx, int64_t count, int64_t max_demand) {
     return ns;
 }
 
-static cop_term by_remainder(cop_ctx *ctx, cop_term env, size_t n, const cop_term *args) {
+static int64_t by_remainder(cop_ctx *ctx, cop_term event) {
     int64_t number = 0;
-    cop_get_i64(args[0], &number);
-    return cop_tuple(ctx, args[0], COP_INT(number % STAGE_CONSUMERS));
+    cop_get_i64(event, &number);
+    return number % STAGE_CONSUMERS;
 }
 
 static int64_t to_many(cop_ctx *ctx, int64_t count, bool partition) {
@@ -146,7 +146,7 @@ static int64_t to_many(cop_ctx *ctx, int64_t count, bool partition) {
     cop_pid consumers[STAGE_CONSUMERS];
     if (partition)
         opts = cop_list(ctx, cop_tuple(ctx, cop_a(partitions), STAGE_CONSUMERS),
-                        cop_tuple(ctx, cop_a(hash), cop_fun(ctx, by_remainder, 1, COP_NIL)));
+                        cop_tuple(ctx, cop_a(hash), cop_partition_hash(ctx, by_remainder)));
     cop_pid a = start_numbers(
         ctx, count, partition ? &cop_partition_dispatcher : &cop_broadcast_dispatcher, opts);
     for (int i = 0; i < STAGE_CONSUMERS; i++)

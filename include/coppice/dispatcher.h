@@ -113,11 +113,27 @@ extern const cop_dispatcher cop_broadcast_dispatcher;
  * Elixir:       GenStage.PartitionDispatcher
  * Opts:         partitions: how many (names 0 to n - 1), or an enumerable of their names; required.
  *               hash: a fun of one argument, that returns {event, partition} or :none, which drops the
- *               event. Without it, where all names are integers, {event, phash2(event, number)}.
+ *               event; or what cop_partition_hash makes of a C function. Without it, where all names are
+ *               integers, {event, phash2(event, number)}.
  *               bad_subscription: what one with a wrong or taken partition ends: :raise, as in GenStage,
  *               the producer; :refuse only itself, with {:cancel, {:bad_opts, text}}
  * Subscription: partition: its name; required
  */
 extern const cop_dispatcher cop_partition_dispatcher;
+
+/* The place of an event's partition: 0 is the first of the names, in the order in which they were given;
+   COP_NO_PARTITION drops the event. */
+typedef int64_t (*cop_partition_of)(cop_ctx *ctx, cop_term event);
+enum { COP_NO_PARTITION = -1 };
+/*
+ * A hash that is a plain C function: no term is built for an event, and the event itself is sent.
+ *
+ *     cop_list(ctx, cop_tuple(ctx, cop_a(partitions), 2),
+ *              cop_tuple(ctx, cop_a(hash), cop_partition_hash(ctx, parity)))
+ *
+ * Returns: the value of `hash`. It is a fun of one argument, which returns {event, place} or :none
+ * Errors:  a place that there is not ends the producer, as an unknown name does
+ */
+cop_term cop_partition_hash(cop_ctx *ctx, cop_partition_of place);
 
 #endif

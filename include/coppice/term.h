@@ -345,6 +345,8 @@ bool cop_get_resource(cop_term t, const cop_resource_type *type, void **object);
 /* A C function with one captured term, as a value; called through cop_fun_call. */
 typedef cop_term (*cop_fun_body)(cop_ctx *ctx, cop_term env, size_t argc, const cop_term *argv);
 cop_term cop_fun(cop_ctx *ctx, cop_fun_body body, size_t arity, cop_term env);
+/* Takes one apart; false for anything else, also for a function by its name. */
+bool cop_get_fun(cop_term fun, cop_fun_body *body, size_t *arity, cop_term *env);
 /* A function by its name, &Module.function/arity: a value that prints, compares, hashes and travels like
    Erlang's. Calling it looks the function up among the loaded modules (coppice/module.h). */
 cop_term cop_fun_export(cop_ctx *ctx, cop_atom module, cop_atom function, size_t arity);

@@ -13,6 +13,9 @@
  *     events    e1 e2 e3 e4 e5     hash -> 1 0 1 none 0
  *     sorted    e2 e5 | e1 e3
  *
+ * A hash is a fun, which may put another event in the place of one, or a C function, which gives the
+ * partition's index and needs no terms.
+ *
  * The queues stand in a map by the partition's index, each as the tuple of a cop_queue's words; only
  * partitions that have events waiting are in it. A message of info is a mark in each partition that has
  * a queue: a place in it, counted from the queue's first event ever. It is sent when it has left all of
@@ -56,6 +59,7 @@ struct partitions {
     cop_term queues;  /* index -> words of a cop_queue */
     cop_term hash;    /* a fun; COP_NONE: phash2 */
     cop_term tag;
+    cop_partition_of place; /* what the fun is made of, if it is a C function */
     struct partition *at;
     size_t count;
     bool refuses; /* a bad subscription, and goes on */
@@ -63,7 +67,7 @@ struct partitions {
     struct info *infos;
     uint32_t info_cap;
     size_t room;     /* of the following two */
-    cop_term *terms; /* hashed, then sorted: 2 * room */
+    cop_term *terms; /* sorted, and before that what a fun has returned: 2 * room */
     uint32_t *where;
 };
 enum { PARTITION_TERMS = 6 };
@@ -132,6 +136,29 @@ static bool all_integers(const struct partitions *self) {
     return true;
 }
 
+/* What cop_partition_hash makes, called as a fun. */
+static cop_term placed(cop_ctx *ctx, cop_term env, size_t argc, const cop_term *argv) {
+    uint64_t address = 0;
+    cop_match(env, &address);
+    int64_t place = ((cop_partition_of)(uintptr_t)address)(ctx, argv[0]);
+    return place == COP_NO_PARTITION ? cop_a(none).t : cop_tuple(ctx, argv[0], place);
+}
+
+cop_term cop_partition_hash(cop_ctx *ctx, cop_partition_of place) {
+    return cop_fun(ctx, placed, 1, cop_of(ctx, (uint64_t)(uintptr_t)place));
+}
+
+/* The C function that a hash is made of; NULL: none. */
+static cop_partition_of place_of(cop_term hash) {
+    cop_fun_body body;
+    size_t arity;
+    cop_term env;
+    uint64_t address;
+    if (!cop_get_fun(hash, &body, &arity, &env) || body != placed || !cop_match(env, &address))
+        return NULL;
+    return (cop_partition_of)(uintptr_t)address;
+}
+
 static void partition_init(cop_ctx *ctx, void *state, cop_term opts) {
     struct partitions *self = state;
     cop_term names = dispatch_option(opts, cop_a(partitions));
@@ -159,6 +186,7 @@ static void partition_init(cop_ctx *ctx, void *state, cop_term opts) {
     if (!cop_is_none(bad) && !self->refuses && !cop_match(bad, cop_a(raise)))
         dispatch_bad(ctx, "expected :bad_subscription to be one of [:raise, :refuse], got: ", bad);
     self->hash = hash;
+    self->place = place_of(hash);
     self->tag = cop_make_ref(ctx).t;
     self->by_tag = cop_map(ctx);
     self->queues = cop_map(ctx);
@@ -383,51 +411,80 @@ static void make_room(cop_ctx *ctx, struct partitions *self, size_t n) {
     self->where = cop_alloc(ctx, self->room * sizeof *self->where);
 }
 
-/* The event that is sent, and its partition's index; DROPPED for :none. */
-static uint32_t hash_event(cop_ctx *ctx, struct partitions *self, cop_term event, cop_term *out) {
-    cop_term name, answer;
+static _Noreturn void unknown_partition(cop_ctx *ctx, const struct partitions *self, cop_term name,
+                                        cop_term event) {
+    cop_raise(ctx, "RuntimeError",
+              "unknown partition %s computed for GenStage event %s. The known partitions are "
+              "%s. See the :partitions option to set your own. This event has been discarded.",
+              text_of(ctx, name), text_of(ctx, event), text_of(ctx, all_names(ctx, self)));
+}
+
+static uint32_t known_index(cop_ctx *ctx, const struct partitions *self, cop_term name,
+                            cop_term event) {
     size_t i;
-    if (cop_is_none(self->hash)) {
-        *out = event;
-        i = cop_phash2_range(event, self->count);
-        if (cop_is_none(self->names))
-            return (uint32_t)i;
-        name = cop_of(ctx, (int64_t)i);
-    } else {
-        answer = cop_fun_call(ctx, self->hash, event);
-        if (cop_match(answer, cop_a(none)))
-            return DROPPED;
-        if (!cop_match_tuple(answer, out, &name))
-            cop_raise(ctx, "RuntimeError",
-                      "the :hash function should return {event, partition}, got: %s",
-                      text_of(ctx, answer));
-    }
     if (!index_of(self, name, &i))
-        cop_raise(ctx, "RuntimeError",
-                  "unknown partition %s computed for GenStage event %s. The known partitions are "
-                  "%s. See the :partitions option to set your own. This event has been discarded.",
-                  text_of(ctx, name), text_of(ctx, *out), text_of(ctx, all_names(ctx, self)));
+        unknown_partition(ctx, self, name, event);
     return (uint32_t)i;
 }
 
-/* Hashes events while somebody waits for them; returns how many. */
-static size_t hash_events(cop_ctx *ctx, struct partitions *self, cop_events events) {
+/* Without a hash. */
+static uint32_t default_index(cop_ctx *ctx, const struct partitions *self, cop_term event) {
+    uint32_t i = cop_phash2_range(event, self->count);
+    return cop_is_none(self->names) ? i : known_index(ctx, self, cop_of(ctx, (int64_t)i), event);
+}
+
+/* By a fun: also the event that is sent in this one's place. */
+static uint32_t fun_index(cop_ctx *ctx, const struct partitions *self, cop_term event,
+                          cop_term *out) {
+    cop_term name, answer = cop_fun_call(ctx, self->hash, event);
+    if (cop_match(answer, cop_a(none)))
+        return DROPPED;
+    if (!cop_match_tuple(answer, out, &name))
+        cop_raise(ctx, "RuntimeError",
+                  "the :hash function should return {event, partition}, got: %s",
+                  text_of(ctx, answer));
+    return known_index(ctx, self, name, *out);
+}
+
+static uint32_t place_index(cop_ctx *ctx, const struct partitions *self, cop_term event) {
+    int64_t place = self->place(ctx, event);
+    if (__builtin_expect((uint64_t)place < self->count, 1))
+        return (uint32_t)place;
+    if (place != COP_NO_PARTITION)
+        unknown_partition(ctx, self, cop_of(ctx, place), event);
+    return DROPPED;
+}
+
+/* Notes where the nth event goes, in `to` how many go there. */
+static inline void note(struct partitions *self, size_t n, uint32_t i) {
+    self->where[n] = i;
+    if (i == DROPPED)
+        return;
+    self->at[i].to++;
+    self->waiting--;
+}
+
+/* Hashes events while somebody waits for them; returns those that are sent, one in the place of each. */
+static cop_events hash_events(cop_ctx *ctx, struct partitions *self, cop_events events) {
     size_t n = 0;
     for (size_t i = 0; i < self->count; i++)
         self->at[i].to = 0;
-    for (; n < events.count && self->waiting > 0; n++) {
-        uint32_t i = hash_event(ctx, self, events.at[n], &self->terms[n]);
-        self->where[n] = i;
-        if (i == DROPPED)
-            continue;
-        self->at[i].to++;
-        self->waiting--;
+    if (self->place != NULL) {
+        for (; n < events.count && self->waiting > 0; n++)
+            note(self, n, place_index(ctx, self, events.at[n]));
+    } else if (cop_is_none(self->hash)) {
+        for (; n < events.count && self->waiting > 0; n++)
+            note(self, n, default_index(ctx, self, events.at[n]));
+    } else {
+        for (; n < events.count && self->waiting > 0; n++)
+            note(self, n, fun_index(ctx, self, events.at[n], &self->terms[n]));
+        events.at = self->terms;
     }
-    return n;
+    return cop_events_take(events, n);
 }
 
-/* Sorts the first n by partition: each one's lie from `from` to `to` of what is returned. */
-static const cop_term *sort_events(struct partitions *self, size_t n) {
+/* Sorts them by partition: each one's lie from `from` to `to` of what is returned. */
+static const cop_term *sort_events(struct partitions *self, cop_events hashed) {
     cop_term *sorted = self->terms + self->room;
     size_t at = 0;
     for (size_t i = 0; i < self->count; i++) {
@@ -436,9 +493,9 @@ static const cop_term *sort_events(struct partitions *self, size_t n) {
         p->from = p->to = at;
         at += count;
     }
-    for (size_t k = 0; k < n; k++)
+    for (size_t k = 0; k < hashed.count; k++)
         if (self->where[k] != DROPPED)
-            sorted[self->at[self->where[k]].to++] = self->terms[k];
+            sorted[self->at[self->where[k]].to++] = hashed.at[k];
     return sorted;
 }
 
@@ -447,8 +504,8 @@ static cop_events partition_dispatch(cop_ctx *ctx, void *state, cop_events event
     if (self->waiting == 0)
         return events;
     make_room(ctx, self, events.count);
-    size_t n = hash_events(ctx, self, events);
-    const cop_term *sorted = sort_events(self, n);
+    cop_events hashed = hash_events(ctx, self, events);
+    const cop_term *sorted = sort_events(self, hashed);
     for (size_t i = 0; i < self->count; i++) {
         struct partition *p = &self->at[i];
         cop_events its = { sorted + p->from, p->to - p->from };
@@ -463,7 +520,7 @@ static cop_events partition_dispatch(cop_ctx *ctx, void *state, cop_events event
         else
             p->demand -= (int64_t)now.count;
     }
-    return cop_events_skip(events, n);
+    return cop_events_skip(events, hashed.count);
 }
 
 /* ---- as a term ----------------------------------------------------------------------------------------- */

@@ -16,6 +16,16 @@ cop_term cop_fun(cop_ctx *ctx, cop_fun_body body, size_t arity, cop_term env) {
     return cop__box_term(box);
 }
 
+bool cop_get_fun(cop_term fun, cop_fun_body *body, size_t *arity, cop_term *env) {
+    if (!cop__is_kind(fun, BOX_FUN))
+        return false;
+    const uint64_t *box = cop__box(fun);
+    *body = (cop_fun_body)(uintptr_t)box[1];
+    *arity = (size_t)box[2];
+    env->w = box[3];
+    return true;
+}
+
 cop_term cop_fun_export(cop_ctx *ctx, cop_atom module, cop_atom function, size_t arity) {
     if (arity > 255)
         cop__raise(ctx, cop_a(badarg).t);

@@ -414,6 +414,49 @@ TEST(DI_053_names_are_any_enumerable) {
     expect_names(ctx, drive_read(ctx, "[5, 3, 5]"), "[3, 5]");
 }
 
+/* Place 0 for odd numbers, 1 for even ones; threes are dropped. */
+static int64_t odd_first(cop_ctx *ctx, cop_term event) {
+    int64_t n = 0;
+    return !cop_get_i64(event, &n) ? 7 : n % 3 == 0 ? COP_NO_PARTITION : n % 2 == 0;
+}
+
+static struct drive start_odd_first(cop_ctx *ctx) {
+    return drive_start_term(
+        ctx, &cop_partition_dispatcher,
+        cop_list(ctx, cop_tuple(ctx, cop_a(partitions), cop_list(ctx, cop_a(odd), cop_a(even))),
+                 cop_tuple(ctx, cop_a(hash), cop_partition_hash(ctx, odd_first))));
+}
+
+TEST(a_hash_in_C_gives_the_place_of_a_partition) {
+    struct drive d = start_odd_first(ctx);
+    SUBSCRIBE("e", "[partition: :even]");
+    SUBSCRIBE("o", "[partition: :odd]");
+    ASK("e", 4, 4);
+    ASK("o", 3, 3);
+    DISPATCH("[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]", "[11, 12]");
+    TAKEN("[o: [1, 5, 7], e: [2, 4, 8, 10]]");
+    PARTITIONS("%{odd: {_, :o, {[], []}}, even: {_, :e, {[], []}}}");
+}
+
+TEST(a_hash_in_C_is_a_fun_too) {
+    cop_term hash = cop_partition_hash(ctx, odd_first);
+    EXPECT_INT(cop_fun_arity(hash), 1);
+    EXPECT_TERM(ctx, cop_fun_call(ctx, hash, 4), "{4, 1}");
+    EXPECT_TERM(ctx, cop_fun_call(ctx, hash, 9), ":none");
+}
+
+TEST(a_place_that_there_is_not_ends_the_producer) {
+    struct drive d = start_odd_first(ctx);
+    SUBSCRIBE("e", "[partition: :even]");
+    ASK("e", 4, 4);
+    EXPECT_ERROR(ctx,
+                 "%RuntimeError{message: \"unknown partition 7 computed for GenStage event :a. The "
+                 "known partitions are [:even, :odd]. See the :partitions option to set your own. "
+                 "This event has been discarded.\"}") {
+        drive_dispatch(ctx, &d, "[:a]");
+    }
+}
+
 TEST(the_default_hash_is_of_the_number_of_partitions_whatever_their_names) {
     START(cop_partition_dispatcher, "[partitions: [1, 2]]");
     SUBSCRIBE("a", "[partition: 1]");
