@@ -6,7 +6,10 @@
  * kept, because somebody may be reading it (the sizes double, so all old ones together are smaller
  * than the present one). Making an atom takes the mutex.
  *
- *     table (indices + 1) --> atoms[index] = { name, size, hash }
+ *     table (indices + 1) --> atoms[index] = { name, size, key, hash }
+ *
+ * The key is a quick hash, which the table goes by: names are looked up at each start of a child. The other
+ * one is Erlang's, known for each atom since phash2 needs it.
  *
  * Invariant: an index in the table refers to an atom that is completely written (release/acquire).
  */
@@ -22,6 +25,7 @@
 struct atom {
     const char *name;
     uint32_t size;
+    uint32_t key;
     uint32_t hash;
 };
 
@@ -69,7 +73,23 @@ static uint32_t text_hash(const char *name, size_t size) {
     return h;
 }
 
-static uint32_t spread(uint32_t hash) { return hash * 0x9e3779b1u; }
+static uint64_t mix(uint64_t h, uint64_t word) {
+    h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 32;
+}
+
+/* Eight bytes at a time. */
+static uint32_t key_of(const char *name, size_t size) {
+    uint64_t h = size, word;
+    for (; size >= sizeof word; name += sizeof word, size -= sizeof word) {
+        memcpy(&word, name, sizeof word);
+        h = mix(h, word);
+    }
+    word = 0;
+    while (size > 0)
+        word = word << 8 | (uint8_t)name[--size];
+    return (uint32_t)mix(h, word);
+}
 
 static struct table *table_new(uint32_t slots) {
     struct table *t = calloc(1, sizeof *t + slots * sizeof t->slots[0]);
@@ -79,16 +99,16 @@ static struct table *table_new(uint32_t slots) {
     return t;
 }
 
-static bool find(const struct table *t, const char *name, size_t size, uint32_t hash,
+static bool find(const struct table *t, const char *name, size_t size, uint32_t key,
                  uint32_t *index) {
     if (t == NULL)
         return false;
-    for (uint32_t i = spread(hash) >> 7 & t->mask;; i = (i + 1) & t->mask) {
+    for (uint32_t i = key & t->mask;; i = (i + 1) & t->mask) {
         uint32_t slot = __atomic_load_n(&t->slots[i], __ATOMIC_ACQUIRE);
         if (slot == 0)
             return false;
         const struct atom *a = &atoms[slot - 1];
-        if (a->hash == hash && a->size == size && memcmp(a->name, name, size) == 0) {
+        if (a->key == key && a->size == size && memcmp(a->name, name, size) == 0) {
             *index = slot - 1;
             return true;
         }
@@ -96,7 +116,7 @@ static bool find(const struct table *t, const char *name, size_t size, uint32_t 
 }
 
 static void insert(struct table *t, uint32_t index) {
-    uint32_t i = spread(atoms[index].hash) >> 7 & t->mask;
+    uint32_t i = atoms[index].key & t->mask;
     while (t->slots[i] != 0)
         i = (i + 1) & t->mask;
     __atomic_store_n(&t->slots[i], index + 1, __ATOMIC_RELEASE);
@@ -121,7 +141,7 @@ static const char *name_keep(const char *name, size_t size) {
 }
 
 /* Under the mutex. */
-static bool make(const char *name, size_t size, uint32_t hash, uint32_t *index) {
+static bool make(const char *name, size_t size, uint32_t key, uint32_t *index) {
     if (atoms == NULL) {
         atoms = cop__vm_reserve(COP__MAX_ATOMS * sizeof *atoms);
         if (atoms == NULL)
@@ -137,7 +157,7 @@ static bool make(const char *name, size_t size, uint32_t hash, uint32_t *index) 
         __atomic_store_n(&table, larger, __ATOMIC_RELEASE);
     }
     const char *copy = name_keep(name, size);
-    atoms[count] = (struct atom){ copy, (uint32_t)size, hash };
+    atoms[count] = (struct atom){ copy, (uint32_t)size, key, text_hash(name, size) };
     *index = count;
     /* It counts before it can be found: whoever finds it may ask for its name at once. */
     __atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
@@ -151,7 +171,7 @@ static cop_atom atom_at(uint32_t index) {
 
 bool cop_atom_existing(const char *name, size_t size, cop_atom *out) {
     uint32_t index;
-    if (!find(__atomic_load_n(&table, __ATOMIC_ACQUIRE), name, size, text_hash(name, size), &index))
+    if (!find(__atomic_load_n(&table, __ATOMIC_ACQUIRE), name, size, key_of(name, size), &index))
         return false;
     *out = atom_at(index);
     return true;
@@ -164,9 +184,9 @@ bool cop_atom_try(const char *name, size_t size, cop_atom *out) {
     if (size > 4 * 255 || !cop__utf8_valid(name, size, &characters) || characters > 255
         || memchr(name, '\0', size) != NULL)
         return false;
-    uint32_t index, hash = text_hash(name, size);
+    uint32_t index, key = key_of(name, size);
     pthread_mutex_lock(&mutex);
-    bool ok = find(table, name, size, hash, &index) || make(name, size, hash, &index);
+    bool ok = find(table, name, size, key, &index) || make(name, size, key, &index);
     pthread_mutex_unlock(&mutex);
     if (ok)
         *out = atom_at(index);
