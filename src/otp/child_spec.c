@@ -10,7 +10,7 @@
  *     %{id:, start:, ...}   --+--> struct sup_raw --check--> struct sup_spec | {:invalid_..., x}
  *     6-tuple               --+
  *
- * A C start function travels in a map as a resource under :"$start": nobody can forge one. The start
+ * A C start function travels in a map as a fun of ours under :"$start": nobody can forge one. The start
  * tuple beside it is what people see.
  *
  * Threads: none of its own; everything here runs in the process that builds or checks a spec.
@@ -147,20 +147,33 @@ bool sup_backoff_from(cop_term t, cop_backoff *out) {
            && out->reset_after_ms >= 0;
 }
 
-/* The object is the function itself; nothing is to be freed but the count. */
-static const cop_resource_type start_type = { "start_function", NULL };
+typedef cop_started (*c_start)(cop_ctx *ctx, cop_term arg);
 
-cop_term sup_c_start_term(cop_ctx *ctx, cop_started (*start)(cop_ctx *, cop_term)) {
-    return cop_resource(ctx, &start_type, (void *)(uintptr_t)start);
+static bool address_of(cop_term env, c_start *out) {
+    uint64_t address;
+    if (!cop_match(env, &address))
+        return false;
+    *out = (c_start)(uintptr_t)address;
+    return true;
 }
 
-bool sup_c_start_from(cop_term t, cop_started (**out)(cop_ctx *, cop_term)) {
-    void *object;
+/* The fun: calls the start function that it holds. */
+static cop_term start_held(cop_ctx *ctx, cop_term env, size_t argc, const cop_term *argv) {
+    c_start start;
+    return address_of(env, &start) ? cop_started_to_term(ctx, start(ctx, argv[0]))
+                                   : cop_a(ignore).t;
+}
+
+cop_term sup_c_start_term(cop_ctx *ctx, c_start start) {
+    return cop_fun(ctx, start_held, 1, cop_of(ctx, (uint64_t)(uintptr_t)start));
+}
+
+bool sup_c_start_from(cop_term t, c_start *out) {
+    cop_fun_body body;
+    size_t arity;
+    cop_term env;
     *out = NULL;
-    if (cop_is_none(t) || !cop_get_resource(t, &start_type, &object))
-        return false;
-    *out = (cop_started(*)(cop_ctx *, cop_term))(uintptr_t)object;
-    return true;
+    return cop_get_fun(t, &body, &arity, &env) && body == start_held && address_of(env, out);
 }
 
 /* ---- taking apart -------------------------------------------------------------------------------------- */
