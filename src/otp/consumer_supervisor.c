@@ -420,10 +420,7 @@ static const cop_gen_stage consumer_stage = {
 cop_started cop_consumer_supervisor_start_link_module(cop_ctx *ctx, const cop_supervisor *module,
                                                       cop_term arg, const cop_start_opts *opts) {
     char call[SUP_CALL];
-    cop_start_opts start = { 0 };
-    if (opts != NULL)
-        start = *opts;
-    start.initial_call = sup_initial_call(call, module);
+    cop_start_opts start = sup_start_opts(call, module, opts);
     return cop_gen_stage_start_link(ctx, &consumer_stage, sup_pack(ctx, module, arg, &start),
                                     &start);
 }

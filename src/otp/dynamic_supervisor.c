@@ -233,10 +233,7 @@ static const cop_gen_server dynamic_server = {
 cop_started cop_dynamic_supervisor_start_link_module(cop_ctx *ctx, const cop_supervisor *module,
                                                      cop_term arg, const cop_start_opts *opts) {
     char call[SUP_CALL];
-    cop_start_opts start = { 0 };
-    if (opts != NULL)
-        start = *opts;
-    start.initial_call = sup_initial_call(call, module);
+    cop_start_opts start = sup_start_opts(call, module, opts);
     return cop_gen_server_start_link(ctx, &dynamic_server, sup_pack(ctx, module, arg, &start),
                                      &start);
 }

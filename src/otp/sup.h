@@ -167,9 +167,11 @@ bool sup_unpack(cop_term packed, const cop_supervisor **module, cop_term *arg, c
 /* Loads the modules Supervisor, DynamicSupervisor and PartitionSupervisor, once (sup_modules.c). */
 void sup_load_modules(void);
 extern const cop_module sup_partition_module;
-/* What $initial_call shows, {:supervisor, Module, 1}, as a start option has it. */
+/* The options that were given, if any, with what $initial_call is to show, {:supervisor, Module, 1}; `call` has
+   room for its text. */
 enum { SUP_CALL = 300 };
-const char *sup_initial_call(char *out, const cop_supervisor *module);
+cop_start_opts sup_start_opts(char *call, const cop_supervisor *module,
+                              const cop_start_opts *given);
 /* [{:supervisor, [{'Callback', Module}]}], which get_status has behind the rest. */
 cop_term sup_status(cop_ctx *ctx, cop_atom module);
 /* {:local, name}, {:via, module, name} or {pid, module} */

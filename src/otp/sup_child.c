@@ -276,9 +276,14 @@ bool sup_unpack(cop_term packed, const cop_supervisor **module, cop_term *arg, c
     return true;
 }
 
-const char *sup_initial_call(char *out, const cop_supervisor *module) {
-    snprintf(out, SUP_CALL, "supervisor:%s/1", module->name);
-    return out;
+cop_start_opts sup_start_opts(char *call, const cop_supervisor *module,
+                              const cop_start_opts *given) {
+    cop_start_opts start = { 0 };
+    if (given != NULL)
+        start = *given;
+    snprintf(call, SUP_CALL, "supervisor:%s/1", module->name);
+    start.initial_call = call;
+    return start;
 }
 
 cop_term sup_shown_name(cop_ctx *ctx, cop_term name, cop_atom module) {

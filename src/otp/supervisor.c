@@ -449,7 +449,7 @@ static const cop_gen_server supervisor_server = {
 cop_started cop_supervisor_start_link_module(cop_ctx *ctx, const cop_supervisor *module,
                                              cop_term arg, const cop_supervisor_opts *opts) {
     char call[SUP_CALL];
-    cop_start_opts start = { .initial_call = sup_initial_call(call, module) };
+    cop_start_opts start = sup_start_opts(call, module, NULL);
     if (opts != NULL) {
         start.name = opts->name;
         start.via = opts->via;
