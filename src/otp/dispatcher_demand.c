@@ -79,11 +79,14 @@ static void take_from_total(struct demand *self, int64_t n) {
 
 /* Gives the consumer at i another demand, and so another place: behind those with as much or more. */
 static void set_demand(struct demand *self, size_t i, int64_t demand) {
-    struct consumer *all = self->consumers, moved = all[i];
-    size_t to = i;
-    take_from_total(self, moved.demand);
+    struct consumer *all = self->consumers;
+    take_from_total(self, all[i].demand);
     add_to_total(self, demand);
-    moved.demand = demand;
+    all[i].demand = demand;
+    if (self->count == 1)
+        return;
+    struct consumer moved = all[i];
+    size_t to = i;
     if (i + 1 < self->count && all[i + 1].demand >= demand) {
         while (to + 1 < self->count && all[to + 1].demand >= demand)
             to++;

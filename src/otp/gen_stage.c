@@ -55,26 +55,30 @@ static bool next_from_term(cop_ctx *ctx, struct stage *st, cop_term t, bool in_c
     return cop_events_from_list(ctx, list, &next->events) && stage_user_from_term(ctx, st, state);
 }
 
-static cop_next carry(cop_ctx *ctx, struct stage *st, cop_stage_next next, bool in_call) {
-    if (__builtin_expect(next.is == COP__STAGE_TERM, 0)) {
-        cop_term returned = next.reason;
-        if (!next_from_term(ctx, st, returned, in_call, &next))
+static cop_next carry(cop_ctx *ctx, struct stage *st, cop_stage_next *next, bool in_call) {
+    if (__builtin_expect(next->is == COP__STAGE_TERM, 0)) {
+        cop_term returned = next->reason;
+        if (!next_from_term(ctx, st, returned, in_call, next))
             return bad_return(ctx, returned);
     }
-    if (next.is == COP__STAGE_STOP)
-        return cop_stop(next.reason);
-    if (next.is == COP__STAGE_STOP_REPLY)
-        return (cop_next){ .is = COP__STOP_REPLY, .reason = next.reason, .reply = next.reply };
-    st->owed = st->owed > (int64_t)next.events.count ? st->owed - (int64_t)next.events.count : 0;
-    stage_dispatch(ctx, st, next.events);
+    if (next->is == COP__STAGE_STOP)
+        return cop_stop(next->reason);
+    if (next->is == COP__STAGE_STOP_REPLY)
+        return (cop_next){ .is = COP__STOP_REPLY, .reason = next->reason, .reply = next->reply };
+    st->owed = st->owed > (int64_t)next->events.count ? st->owed - (int64_t)next->events.count : 0;
+    stage_dispatch(ctx, st, next->events);
     cop_next done = cop_noreply();
-    if (next.is == COP__STAGE_REPLY)
-        done = (cop_next){ .is = COP__REPLY, .reply = next.reply };
-    return next.hibernate ? cop_then_hibernate(done) : done;
+    if (next->is == COP__STAGE_REPLY) {
+        done.is = COP__REPLY;
+        done.reply = next->reply;
+    }
+    if (next->hibernate)
+        done.then = COP__THEN_HIBERNATE;
+    return done;
 }
 
 cop_next stage_carry(cop_ctx *ctx, struct stage *st, cop_stage_next next) {
-    return carry(ctx, st, next, false);
+    return carry(ctx, st, &next, false);
 }
 
 cop_next stage_call_events(cop_ctx *ctx, struct stage *st, cop_events events, cop_from from) {
@@ -182,18 +186,19 @@ static cop_next take_message(cop_ctx *ctx, struct stage *st, cop_term message) {
 }
 
 /* What is done at the end of every callback. */
-static cop_next settled(cop_ctx *ctx, struct stage *st, cop_next next) {
+static void settle(cop_ctx *ctx, struct stage *st, cop_next *next) {
     if (__builtin_expect(st->drains, 0))
-        next = stage_drain_look(ctx, st, next);
+        *next = stage_drain_look(ctx, st, *next);
     if (__builtin_expect(st->stall_ms != 0, 0))
         stage_watch_stall(ctx, st);
     stage_keep_queues(ctx, st);
-    return next;
 }
 
 static cop_next on_info(cop_ctx *ctx, void *state, cop_term message) {
     struct stage *st = stage_of(state);
-    return settled(ctx, st, take_message(ctx, st, message));
+    cop_next next = take_message(ctx, st, message);
+    settle(ctx, st, &next);
+    return next;
 }
 
 static cop_next estimate(cop_ctx *ctx, struct stage *st) {
@@ -227,12 +232,15 @@ static cop_next take_call(cop_ctx *ctx, struct stage *st, cop_term request, cop_
     if (st->module->handle_call == NULL)
         stage_undefined(ctx, st, cop_a(handle_call),
                         cop_list(ctx, request, from, stage_user_term(ctx, st)));
-    return carry(ctx, st, st->module->handle_call(ctx, st->user, request, from), true);
+    cop_stage_next next = st->module->handle_call(ctx, st->user, request, from);
+    return carry(ctx, st, &next, true);
 }
 
 static cop_next on_call(cop_ctx *ctx, void *state, cop_term request, cop_from from) {
     struct stage *st = stage_of(state);
-    return settled(ctx, st, take_call(ctx, st, request, from));
+    cop_next next = take_call(ctx, st, request, from);
+    settle(ctx, st, &next);
+    return next;
 }
 
 static cop_next take_cast(cop_ctx *ctx, struct stage *st, cop_term request) {
@@ -253,7 +261,9 @@ static cop_next take_cast(cop_ctx *ctx, struct stage *st, cop_term request) {
 
 static cop_next on_cast(cop_ctx *ctx, void *state, cop_term request) {
     struct stage *st = stage_of(state);
-    return settled(ctx, st, take_cast(ctx, st, request));
+    cop_next next = take_cast(ctx, st, request);
+    settle(ctx, st, &next);
+    return next;
 }
 
 static void on_terminate(cop_ctx *ctx, void *state, cop_term reason) {

@@ -52,6 +52,8 @@ int64_t stage_next_chunk(const struct stage_sub *sub, struct stage_cut *walk, in
 }
 
 int64_t stage_open_after(cop_ctx *ctx, const struct stage_sub *sub, int64_t count, cop_term from) {
+    if (count <= sub->max - sub->min && count <= sub->open) /* one chunk, as mostly */
+        return sub->open - count <= sub->min ? sub->max : sub->open - count;
     struct stage_cut walk = { sub->open, sub->open };
     int64_t ask, excess;
     for (int64_t done = 0; done < count;) {
