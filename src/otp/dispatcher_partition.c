@@ -446,13 +446,26 @@ static uint32_t fun_index(cop_ctx *ctx, const struct partitions *self, cop_term 
     return known_index(ctx, self, name, *out);
 }
 
-static uint32_t place_index(cop_ctx *ctx, const struct partitions *self, cop_term event) {
-    int64_t place = self->place(ctx, event);
-    if (__builtin_expect((uint64_t)place < self->count, 1))
-        return (uint32_t)place;
-    if (place != COP_NO_PARTITION)
-        unknown_partition(ctx, self, cop_of(ctx, place), event);
-    return DROPPED;
+/* By a C function; returns how many are hashed. The usual loop: what it needs is in registers. */
+static size_t place_events(cop_ctx *ctx, struct partitions *self, cop_events events) {
+    cop_partition_of place_of_event = self->place;
+    struct partition *at = self->at;
+    uint32_t *where = self->where;
+    size_t n = 0, count = self->count;
+    int64_t waiting = self->waiting;
+    for (; n < events.count && waiting > 0; n++) {
+        int64_t place = place_of_event(ctx, events.at[n]);
+        where[n] = DROPPED;
+        if (__builtin_expect((uint64_t)place < count, 1)) {
+            where[n] = (uint32_t)place;
+            at[place].to++;
+            waiting--;
+        } else if (place != COP_NO_PARTITION) {
+            unknown_partition(ctx, self, cop_of(ctx, place), events.at[n]);
+        }
+    }
+    self->waiting = waiting;
+    return n;
 }
 
 /* Notes where the nth event goes, in `to` how many go there. */
@@ -470,8 +483,7 @@ static cop_events hash_events(cop_ctx *ctx, struct partitions *self, cop_events 
     for (size_t i = 0; i < self->count; i++)
         self->at[i].to = 0;
     if (self->place != NULL) {
-        for (; n < events.count && self->waiting > 0; n++)
-            note(self, n, place_index(ctx, self, events.at[n]));
+        n = place_events(ctx, self, events);
     } else if (cop_is_none(self->hash)) {
         for (; n < events.count && self->waiting > 0; n++)
             note(self, n, default_index(ctx, self, events.at[n]));
@@ -486,16 +498,17 @@ static cop_events hash_events(cop_ctx *ctx, struct partitions *self, cop_events 
 /* Sorts them by partition: each one's lie from `from` to `to` of what is returned. */
 static const cop_term *sort_events(struct partitions *self, cop_events hashed) {
     cop_term *sorted = self->terms + self->room;
-    size_t at = 0;
+    struct partition *at = self->at;
+    const uint32_t *where = self->where;
+    size_t end = 0;
     for (size_t i = 0; i < self->count; i++) {
-        struct partition *p = &self->at[i];
-        size_t count = p->to;
-        p->from = p->to = at;
-        at += count;
+        size_t count = at[i].to;
+        at[i].from = at[i].to = end;
+        end += count;
     }
     for (size_t k = 0; k < hashed.count; k++)
-        if (self->where[k] != DROPPED)
-            sorted[self->at[self->where[k]].to++] = hashed.at[k];
+        if (where[k] != DROPPED)
+            sorted[at[where[k]].to++] = hashed.at[k];
     return sorted;
 }
 
