@@ -69,6 +69,9 @@ typedef enum cop_queue_policy { COP_QUEUE_DROP, COP_QUEUE_EXIT, COP_QUEUE_WAIT }
  *   stack_size             bytes of C stack while it has frames; 0 = the node's default (64 KiB)
  *   keep_stack             the stack stays in memory however long it waits; see stack_idle_ms in node.h
  *   name_hint              a C string of static life shown as {module, function, arity} in info
+ *   dictionary             beyond Elixir: a map that the process dictionary begins as. Processes that one
+ *                          process starts one after another with the same map share one copy of it, until
+ *                          they put something else into theirs
  */
 typedef struct cop_spawn_opts {
     bool link;
@@ -91,6 +94,7 @@ typedef struct cop_spawn_opts {
     size_t stack_size;
     bool keep_stack;
     const char *name_hint;
+    cop_term dictionary;
 } cop_spawn_opts;
 
 typedef struct cop_spawned {

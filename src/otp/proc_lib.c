@@ -6,10 +6,9 @@
  * (then also for the end of the process, so that nothing is left of it), or its down message. What a
  * failed start leaves in a trapping starter's queue ({:EXIT, pid, _}) is taken out.
  *
- * The new process gets a tuple {entry, ancestors, initial_call, arg}; the entry travels as an integer.
- * Its dictionary gets $ancestors and $initial_call before the entry runs, and what the entry raises is
- * reported (crash_report.c) before the process ends with it. A function by name, or a fun, is the
- * argument of an entry of ours.
+ * The new process gets a tuple {entry, arg}; the entry travels as an integer. Its dictionary begins with
+ * $ancestors and $initial_call, and what the entry raises is reported (crash_report.c) before the process
+ * ends with it. A function by name, or a fun, is the argument of an entry of ours.
  *
  * Threads: the processes' own.
  */
@@ -75,14 +74,17 @@ static void run_entry(cop_ctx *ctx, cop_entry entry, cop_term arg) {
     }
 }
 
+/* The entry of all of them, and of those that wake from hibernation. */
 static void run(cop_ctx *ctx, cop_term packed) {
     uint64_t entry;
-    cop_term ancestors, initial_call, arg;
-    if (!cop_match_tuple(packed, &entry, &ancestors, &initial_call, &arg))
+    cop_term arg;
+    if (!cop_match_tuple(packed, &entry, &arg))
         cop_error(ctx, cop_a(badarg));
-    cop_process_put(ctx, cop_as("$ancestors").t, ancestors);
-    cop_process_put(ctx, cop_as("$initial_call").t, initial_call);
     run_entry(ctx, (cop_entry)(uintptr_t)entry, arg);
+}
+
+static cop_term pack(cop_ctx *ctx, cop_entry entry, cop_term arg) {
+    return cop_tuple(ctx, (uint64_t)(uintptr_t)entry, cop_is_none(arg) ? cop_a(undefined).t : arg);
 }
 
 /* Entries of ours: a function by name, {module, function, args}, and a fun. */
@@ -129,17 +131,8 @@ _Noreturn void cop_proc_lib_init_fail(cop_ctx *ctx, cop_started started, cop_ter
     cop__exit(ctx, exit_reason);
 }
 
-static void wake_up(cop_ctx *ctx, cop_term packed) {
-    uint64_t entry;
-    cop_term arg;
-    if (cop_match_tuple(packed, &entry, &arg))
-        run_entry(ctx, (cop_entry)(uintptr_t)entry, arg);
-}
-
 _Noreturn void cop_proc_lib_hibernate(cop_ctx *ctx, cop_entry entry, cop_term arg) {
-    cop_process_hibernate(
-        ctx, wake_up,
-        cop_tuple(ctx, (uint64_t)(uintptr_t)entry, cop_is_none(arg) ? cop_a(undefined).t : arg));
+    cop_process_hibernate(ctx, run, pack(ctx, entry, arg));
 }
 
 /* In OTP no clause takes what is no list. */
@@ -175,15 +168,22 @@ static cop_term initial_call_of(cop_ctx *ctx, const char *given, const char *ent
     return cop_tuple(ctx, sys_module_atom(given), cop_a(init), 1);
 }
 
-static cop_spawned spawn(cop_ctx *ctx, cop_entry entry, cop_term arg, cop_term initial_call,
-                         const cop_spawn_opts *opts) {
+/* Children of one process and one module all have the same. */
+static cop_term dictionary_of(cop_ctx *ctx, cop_term initial_call, cop_term given) {
     cop_term ancestors = cop_process_get(ctx, cop_as("$ancestors").t);
     ancestors = cop_list_tail(ctx, name_or_self(ctx), cop_is_list(ancestors) ? ancestors : COP_NIL);
-    cop_term packed = cop_tuple(ctx, (uint64_t)(uintptr_t)entry, ancestors, initial_call,
-                                cop_is_none(arg) ? cop_a(undefined).t : arg);
+    if (!cop_is_map(given))
+        return cop_map(ctx, cop_as("$ancestors"), ancestors, cop_as("$initial_call"), initial_call);
+    given = cop_map_put(ctx, given, cop_as("$ancestors").t, ancestors);
+    return cop_map_put(ctx, given, cop_as("$initial_call").t, initial_call);
+}
+
+static cop_spawned spawn(cop_ctx *ctx, cop_entry entry, cop_term arg, cop_term initial_call,
+                         const cop_spawn_opts *opts) {
     cop_spawn_opts o = *opts;
+    o.dictionary = dictionary_of(ctx, initial_call, opts->dictionary);
     o.name_hint = entry == run_fun ? "proc_lib:init_p/3" : "proc_lib:init_p/5";
-    return cop_process_spawn(ctx, run, packed, &o);
+    return cop_process_spawn(ctx, run, pack(ctx, entry, arg), &o);
 }
 
 static cop_spawned spawn_opt(cop_ctx *ctx, cop_entry entry, cop_term arg, cop_term initial_call,

@@ -36,8 +36,8 @@ static void dump_claimed(int fd, cop_ctx *p) {
                  p->kind == KIND_PORT ? "port " : "", name != NULL ? name : "process", p->queue_len,
                  (unsigned long long)p->reductions, p->trap_exit ? ", traps exits" : "");
     put(fd, text, (size_t)n);
-    cop_term call;
-    if (!cop_is_none(p->dictionary) && cop_map_get(p->dictionary, cop_as("$initial_call").t, &call))
+    cop_term call, dictionary = cop__dictionary_view(p);
+    if (!cop_is_none(dictionary) && cop_map_get(dictionary, cop_as("$initial_call").t, &call))
         put_term(fd, "    started as ", call);
     struct cop__rel *rel;
     for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;)

@@ -213,16 +213,71 @@ int64_t cop_process_set_save_calls(cop_ctx *ctx, cop_pid pid, int64_t count) {
 
 /* ---- dictionary -------------------------------------------------------------------------------------- */
 
+/*
+ * A dictionary is a map on the process's heap, or a saved one that it was given at its start: in its word the
+ * address of that, with the low bits of an immediate term, which no collector follows. A given one lies
+ * outside of the heap and may be that of others too. So what is read from it is copied, and the first change
+ * makes the process a map of its own.
+ */
+void cop__dictionary_give(cop_ctx *parent, cop_ctx *child, cop_term map) {
+    struct cop__extra *extra = cop__extra_of(parent);
+    if (extra->last_given == NULL || !cop_saved_is(extra->last_given, map)) {
+        cop_saved_forget(extra->last_given);
+        extra->last_given = cop_term_save(map);
+    }
+    child->dictionary.w = (uintptr_t)cop__saved_keep(extra->last_given) | 3;
+}
+
+void cop__dictionary_drop(cop_ctx *p) {
+    cop_saved_forget(cop__given_dictionary(p));
+    if (p->extra != NULL)
+        cop_saved_forget(p->extra->last_given);
+}
+
+cop_term cop__dictionary_view(const cop_ctx *p) {
+    const cop_saved *given = cop__given_dictionary(p);
+    return given != NULL ? cop__saved_view(given) : p->dictionary;
+}
+
+bool cop__dictionary_get(cop_ctx *ctx, const cop_ctx *p, cop_term key, cop_term *value) {
+    cop_term map = cop__dictionary_view(p);
+    if (cop_is_none(map) || !cop_map_get(map, key, value))
+        return false;
+    if (cop__given_dictionary(p) != NULL)
+        *value = cop__term_copy_to(ctx, *value);
+    return true;
+}
+
+/* For who keeps what stands in it. */
+static cop_term load(cop_ctx *ctx, const cop_ctx *p) {
+    const cop_saved *given = cop__given_dictionary(p);
+    return given != NULL ? cop_saved_load(ctx, given) : p->dictionary;
+}
+
+cop_term cop__dictionary_list(cop_ctx *ctx, const cop_ctx *p) {
+    cop_term map = load(ctx, p);
+    return cop_is_none(map) ? COP_NIL : cop_map_to_list(ctx, map);
+}
+
+/* It is about to change. */
+static void make_own(cop_ctx *ctx) {
+    cop_saved *given = cop__given_dictionary(ctx);
+    if (given == NULL)
+        return;
+    ctx->dictionary = cop_saved_load(ctx, given);
+    cop_saved_forget(given);
+}
+
 /* A stored :undefined reads as nothing, as in Elixir. */
 cop_term cop_process_get(cop_ctx *ctx, cop_term key) {
     cop_term value;
-    if (cop_is_none(ctx->dictionary) || !cop_map_get(ctx->dictionary, key, &value)
-        || value.w == cop_a(undefined).t.w)
+    if (!cop__dictionary_get(ctx, ctx, key, &value) || value.w == cop_a(undefined).t.w)
         return COP_NONE;
     return value;
 }
 
 cop_term cop_process_put(cop_ctx *ctx, cop_term key, cop_term value) {
+    make_own(ctx);
     cop_term old = cop_process_get(ctx, key);
     ctx->dictionary = cop_is_none(ctx->dictionary) ? cop_map(ctx, key, value)
                                                    : cop_map_put(ctx, ctx->dictionary, key, value);
@@ -230,6 +285,7 @@ cop_term cop_process_put(cop_ctx *ctx, cop_term key, cop_term value) {
 }
 
 cop_term cop_process_delete(cop_ctx *ctx, cop_term key) {
+    make_own(ctx);
     cop_term old = cop_process_get(ctx, key);
     if (!cop_is_none(ctx->dictionary)) {
         ctx->dictionary = cop_map_remove(ctx, ctx->dictionary, key);
@@ -239,15 +295,13 @@ cop_term cop_process_delete(cop_ctx *ctx, cop_term key) {
     return old;
 }
 
-cop_term cop_process_dictionary(cop_ctx *ctx) {
-    return cop_is_none(ctx->dictionary) ? COP_NIL : cop_map_to_list(ctx, ctx->dictionary);
-}
+cop_term cop_process_dictionary(cop_ctx *ctx) { return cop__dictionary_list(ctx, ctx); }
 
 static cop_term keys(cop_ctx *ctx, const cop_term *with) {
-    cop_term list = COP_NIL, key, value;
-    if (cop_is_none(ctx->dictionary))
+    cop_term map = load(ctx, ctx), list = COP_NIL, key, value;
+    if (cop_is_none(map))
         return list;
-    for (cop_map_iter it = cop_map_first(ctx->dictionary); cop_map_next(&it, &key, &value);)
+    for (cop_map_iter it = cop_map_first(map); cop_map_next(&it, &key, &value);)
         if (with == NULL || cop_same(value, *with))
             list = cop_cons(ctx, key, list);
     return list;

@@ -64,20 +64,17 @@ static cop_term item_message_queue_len(cop_ctx *ctx, cop_ctx *p) {
 }
 
 static cop_term item_dictionary(cop_ctx *ctx, cop_ctx *p) {
-    return cop_is_none(p->dictionary) || is_sensitive(p) ? COP_NIL
-                                                         : cop_map_to_list(ctx, p->dictionary);
+    return is_sensitive(p) ? COP_NIL : cop__dictionary_list(ctx, p);
 }
 
-static cop_term dictionary_key(cop_ctx *p, cop_term key) {
+static cop_term dictionary_key(cop_ctx *ctx, cop_ctx *p, cop_term key) {
     cop_term value;
-    return !is_sensitive(p) && !cop_is_none(p->dictionary)
-                   && cop_map_get(p->dictionary, key, &value)
-               ? value
-               : cop_a(undefined).t;
+    return !is_sensitive(p) && cop__dictionary_get(ctx, p, key, &value) ? value
+                                                                        : cop_a(undefined).t;
 }
 
 static cop_term item_label(cop_ctx *ctx, cop_ctx *p) {
-    return dictionary_key(p, cop_as("$process_label").t);
+    return dictionary_key(ctx, p, cop_as("$process_label").t);
 }
 
 /* ---- memory -------------------------------------------------------------------------------------------- */
@@ -446,7 +443,7 @@ static cop_term value_of(cop_ctx *ctx, cop_ctx *p, cop_term item) {
         return cop_of(ctx, unread_of(p, port.t));
     int64_t calls;
     if (cop_match_tuple(item, cop_a(dictionary), &key))
-        return dictionary_key(p, key);
+        return dictionary_key(ctx, p, key);
     if (cop_match_tuple(item, cop_a(save_calls), &calls)) { /* Process.flag/3 */
         struct cop__extra *extra = cop__extra_of(p);
         int64_t old = extra->save_calls;

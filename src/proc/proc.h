@@ -265,6 +265,7 @@ struct cop__extra {
     cop_wanted wanted;          /* HIBERNATED: what wakes it; NULL: any message */
     void *wanted_arg;
     struct cop__env **wanted_at; /* where the queue has not been looked at */
+    cop_saved *last_given; /* the dictionary of the last process that it has started with one */
 };
 
 struct cop_ctx {
@@ -300,7 +301,7 @@ struct cop_ctx {
     struct cop__env *arg_env;
     cop_term *keep[2];
     uint32_t keep_count[2];
-    cop_term dictionary; /* a map or COP_NONE */
+    cop_term dictionary; /* a map, COP_NONE, or a word that cop__given_dictionary reads */
     cop_term leader;     /* COP_NONE: the node's, see cop__leader_of */
     cop_term parent;
     struct cop__reltab rels;
@@ -636,6 +637,23 @@ void cop__handle_collect(cop_ctx *p, const struct cop__env *env);
 void cop__suspends_end(cop_ctx *p, const struct cop__rel *rel);
 
 /* ---- the rest --------------------------------------------------------------------------------------------- */
+
+/* ---- dictionaries: flag.c ---- */
+/* One that it was given at its start, and has not changed: outside of its heap, shared. Else NULL. */
+static inline cop_saved *cop__given_dictionary(const cop_ctx *p) {
+    return cop_is_immediate(p->dictionary)
+               ? (cop_saved *)(uintptr_t)(p->dictionary.w & ~UINT64_C(3))
+               : NULL;
+}
+void cop__dictionary_give(cop_ctx *parent, cop_ctx *child, cop_term map);
+/* p is over. */
+void cop__dictionary_drop(cop_ctx *p);
+/* The map itself, to be looked at only, or COP_NONE. */
+cop_term cop__dictionary_view(const cop_ctx *p);
+/* The value of a key, for ctx, which may be p or build an answer about it. */
+bool cop__dictionary_get(cop_ctx *ctx, const cop_ctx *p, cop_term key, cop_term *value);
+/* All of it, as {key, value}. */
+cop_term cop__dictionary_list(cop_ctx *ctx, const cop_ctx *p);
 
 /* The least of OTP's heap sizes that holds so many words. */
 size_t cop__heap_step(size_t words);

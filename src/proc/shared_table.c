@@ -351,13 +351,6 @@ cop_table_status cop_table_put(cop_ctx *ctx, cop_table table, cop_term key, cop_
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
-static cop_term copied(cop_ctx *ctx, cop_term t) {
-    if (cop_is_immediate(t))
-        return t;
-    uint64_t *hp = cop__heap_alloc(&ctx->heap, cop__term_words(t));
-    return cop__term_copy(t, &hp, &ctx->heap.young_off);
-}
-
 cop_table_status cop_table_get(cop_ctx *ctx, cop_table table, cop_term key, cop_pid *owner,
                                cop_term *value) {
     struct use u = begin(ctx, table);
@@ -368,7 +361,7 @@ cop_table_status cop_table_get(cop_ctx *ctx, cop_table table, cop_term key, cop_
     if (owner != NULL)
         owner->t.w = row->owner;
     if (value != NULL)
-        *value = copied(ctx, cop__row_value(row));
+        *value = cop__term_copy_to(ctx, cop__row_value(row));
     return end(&u, COP_TABLE_OK, 0);
 }
 
@@ -461,7 +454,7 @@ static void out_entry(cop_ctx *ctx, struct out *out, const struct cop__row *row)
     cons[0] = cop__box_term(cons + 2).w;
     cons[2] = cop__header(BOX_TUPLE, 2);
     cons[3] = row->body[ROW_OWNER];
-    cons[4] = copied(ctx, cop__row_value(row)).w;
+    cons[4] = cop__term_copy_to(ctx, cop__row_value(row)).w;
 }
 
 static void out_row(cop_ctx *ctx, struct out *out, cop_table_what what,
@@ -469,9 +462,9 @@ static void out_row(cop_ctx *ctx, struct out *out, cop_table_what what,
     if (what == COP_TABLE_ENTRIES)
         out_entry(ctx, out, row);
     else if (what == COP_TABLE_KEYS)
-        out_term(ctx, out, copied(ctx, cop__row_key(row)));
+        out_term(ctx, out, cop__term_copy_to(ctx, cop__row_key(row)));
     else
-        out_term(ctx, out, copied(ctx, cop__row_value(row)));
+        out_term(ctx, out, cop__term_copy_to(ctx, cop__row_value(row)));
 }
 
 static const struct cop__match_spec *spec_of(cop_ctx *ctx, const cop_table_query *query) {

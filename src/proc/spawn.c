@@ -30,13 +30,15 @@ static bool needs_extra(const cop_spawn_opts *o) {
            || o->async_dist || o->max_queue_len || o->max_queue_bytes;
 }
 
-static void apply_opts(cop_ctx *child, const cop_spawn_opts *o) {
+static void apply_opts(cop_ctx *parent, cop_ctx *child, const cop_spawn_opts *o) {
     child->priority = (uint8_t)o->priority;
     if (o->fullsweep_after != 0)
         child->heap.fullsweep_after =
             o->fullsweep_after == COP_ZERO ? 0 : (uint32_t)o->fullsweep_after;
     child->name_hint = o->name_hint;
     child->keeps_stack = o->keep_stack;
+    if (!cop_is_none(o->dictionary) && cop_map_size(o->dictionary) != 0)
+        cop__dictionary_give(parent, child, o->dictionary);
     if (o->min_heap_words > COP__MIN_HEAP)
         child->heap.min_words = (uint32_t)cop__heap_step(o->min_heap_words);
     if (!needs_extra(o))
@@ -81,6 +83,7 @@ static bool opts_are_good(const cop_spawn_opts *o) {
            && (o->max_heap_words == 0
                || (o->max_heap_words >= o->min_heap_words && o->max_heap_words >= COP__MIN_HEAP))
            && (unsigned)o->max_queue_policy <= COP_QUEUE_WAIT
+           && (cop_is_none(o->dictionary) || cop_is_map(o->dictionary))
            && (unsigned)o->monitor_alias <= COP_ALIAS_REPLY_DEMONITOR;
 }
 
@@ -105,7 +108,7 @@ static cop_spawned make(cop_ctx *p, cop_entry entry, cop_term arg, const cop_spa
         child->arg = child->arg_env->term;
     }
     if (o != &no_opts)
-        apply_opts(child, o);
+        apply_opts(p, child, o);
     cop_spawned result = { .pid = { child->pid } };
     if (o->link)
         link_at_birth(p, child);

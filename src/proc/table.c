@@ -141,6 +141,7 @@ void cop__proc_free(cop_ctx *p) {
         cop__env_free(p->extra->exit_env);
     if (p->extra != NULL && p->extra->unsent != NULL)
         cop__env_free(p->extra->unsent);
+    cop__dictionary_drop(p);
     cop__free(p->extra);
     cop__free(p->state);
     cop__heap_reset(&p->heap);

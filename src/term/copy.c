@@ -174,3 +174,18 @@ cop_term cop__term_copy(cop_term t, uint64_t **hp, struct cop__offbox **offheap)
     *hp = c.end;
     return copy;
 }
+
+cop_term cop__term_copy_to(cop_ctx *ctx, cop_term t) {
+    if (cop_is_immediate(t))
+        return t;
+    struct cop__heap *heap = cop__heap_of(ctx);
+    struct cop__offbox *counted = NULL;
+    uint64_t *hp = cop__heap_alloc(heap, cop__term_words(t));
+    cop_term copy = cop__term_copy(t, &hp, &counted);
+    while (counted != NULL) {
+        struct cop__offbox *next = counted->next;
+        cop__heap_link_offheap(heap, counted);
+        counted = next;
+    }
+    return copy;
+}

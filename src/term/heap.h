@@ -121,6 +121,14 @@ void cop__heap_release(struct cop__heap *heap, const struct cop__heap_mark *mark
    0 words. Terms built outside (COP_NONE) must not be passed. */
 size_t cop__term_words(cop_term t);
 cop_term cop__term_copy(cop_term t, uint64_t **hp, struct cop__offbox **offheap);
+/* Copies a term onto the heap of ctx; an immediate one is itself. */
+cop_term cop__term_copy_to(cop_ctx *ctx, cop_term t);
+
+/* The term of a saved one where it lies: to be looked at, not to be put onto a heap, whose collector would
+   move it. */
+cop_term cop__saved_view(const cop_saved *saved);
+/* One more who will forget it. */
+cop_saved *cop__saved_keep(cop_saved *saved);
 
 /* Set by the run-time: this heap has passed its limit. May end the process, and so not return. */
 extern void (*cop__limit_hook)(cop_ctx *ctx);

@@ -458,14 +458,6 @@ struct run {
     bool in_body;
 };
 
-static cop_term copied(cop_ctx *ctx, cop_term t) {
-    if (cop_is_immediate(t))
-        return t;
-    struct cop__heap *heap = cop__heap_of(ctx);
-    uint64_t *hp = cop__heap_alloc(heap, cop__term_words(t));
-    return cop__term_copy(t, &hp, &heap->young_off);
-}
-
 /* Floats by their bits, as ETS does it: 0.0 is not -0.0 here. */
 static bool is_equal(cop_term a, cop_term b) {
     if (a.w == b.w)
@@ -539,7 +531,7 @@ static cop_term value_of(struct run *r, const struct cop__spec_clause *clause,
                          const struct cop__spec_insn *i) {
     switch ((enum cop__spec_op)i->op) {
     case SPEC_LITERAL: /* it may outlive the specification */
-        return r->in_body ? copied(r->ctx, i->term) : i->term;
+        return r->in_body ? cop__term_copy_to(r->ctx, i->term) : i->term;
     case SPEC_VARIABLE:
         return r->variables[i->n];
     case SPEC_OBJECT:
@@ -649,7 +641,7 @@ bool cop__match_spec_match(cop_ctx *ctx, const struct cop__match_spec *spec, cop
     cop__heap_hold(heap);
     bool matched = run_clauses(&r, result);
     if (matched && foreign)
-        *result = copied(ctx, *result);
+        *result = cop__term_copy_to(ctx, *result);
     if (r.stack != few)
         cop__free(r.stack);
     cop__heap_let(heap);

@@ -6,7 +6,7 @@
  * message that was never delivered. It is read by copying it back: a pointer into it in something
  * that a collector walks would be taken for young, and moved.
  *
- * Threads: a saved term is immutable; any number may read it, one forgets it.
+ * Threads: a saved term is immutable; any number may read it, whoever keeps it forgets it once.
  */
 #include "os/alloc.h"
 #include "term/heap.h"
@@ -15,7 +15,7 @@
 struct cop_saved {
     cop_term term;
     struct cop__offbox *offheap;
-    size_t words;
+    uint32_t count; /* atomic: of those who will forget it */
     uint64_t body[];
 };
 
@@ -26,30 +26,26 @@ cop_saved *cop_term_save(cop_term term) {
     cop_saved *saved = cop__malloc(sizeof *saved + words * sizeof(uint64_t));
     uint64_t *hp = saved->body;
     saved->offheap = NULL;
-    saved->words = words;
+    saved->count = 1;
     saved->term = words == 0 ? term : cop__term_copy(term, &hp, &saved->offheap);
     return saved;
 }
 
+cop_term cop__saved_view(const cop_saved *saved) { return saved->term; }
+
 cop_term cop_saved_load(cop_ctx *ctx, const cop_saved *saved) {
-    if (saved->words == 0)
-        return saved->term;
-    struct cop__heap *heap = (struct cop__heap *)ctx;
-    uint64_t *hp = cop__heap_alloc(heap, saved->words);
-    struct cop__offbox *counted = NULL;
-    cop_term copy = cop__term_copy(saved->term, &hp, &counted);
-    while (counted != NULL) {
-        struct cop__offbox *next = counted->next;
-        cop__heap_link_offheap(heap, counted);
-        counted = next;
-    }
-    return copy;
+    return cop__term_copy_to(ctx, saved->term);
 }
 
 bool cop_saved_is(const cop_saved *saved, cop_term term) { return cop_same(saved->term, term); }
 
+cop_saved *cop__saved_keep(cop_saved *saved) {
+    __atomic_add_fetch(&saved->count, 1, __ATOMIC_RELAXED);
+    return saved;
+}
+
 void cop_saved_forget(cop_saved *saved) {
-    if (saved == NULL)
+    if (saved == NULL || __atomic_sub_fetch(&saved->count, 1, __ATOMIC_ACQ_REL) != 0)
         return;
     for (struct cop__offbox *box = saved->offheap; box != NULL;) {
         struct cop__offbox *next = box->next;

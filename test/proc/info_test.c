@@ -253,6 +253,58 @@ TEST(keys_of_the_dictionary) {
     EXPECT_TERM(ctx, cop_process_get_keys_of(ctx, cop_a(bar).t), "[]");
 }
 
+static cop_pid spawn_given(cop_ctx *ctx, cop_entry entry, cop_term dictionary) {
+    return cop_process_spawn(ctx, entry, cop_self(ctx).t,
+                             &(cop_spawn_opts){ .monitor = true, .dictionary = dictionary })
+        .pid;
+}
+
+TEST(a_process_begins_with_the_dictionary_that_it_was_given) {
+    cop_pid child = spawn_given(ctx, tell_dictionary, cop_map(ctx, cop_a(k), "a value"));
+    ASSERT_RECEIVE(ctx, "[{:k, \"a value\"}]");
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :normal}");
+    spawn_given(ctx, tell_dictionary, cop_map(ctx));
+    ASSERT_RECEIVE(ctx, "[]");
+    EXPECT_TERM(ctx, cop_process_dictionary(ctx), "[]");
+    EXPECT(!cop_process_is_alive(ctx, child));
+    EXPECT_ERROR(ctx, ":badarg") { spawn_given(ctx, tell_dictionary, cop_a(k).t); }
+}
+
+/* Changes its dictionary twice, in scopes and with collections between, and tells it. */
+static void change_given(cop_ctx *ctx, cop_term to) {
+    cop_term k = cop_process_get(ctx, cop_a(k).t);
+    COP_SCOPE(ctx) { cop_process_put(ctx, cop_a(own).t, cop_tuple(ctx, to, "own")); }
+    cop_process_delete(ctx, cop_a(l).t);
+    cop_process_put(ctx, cop_a(k).t, cop_tuple(ctx, k, "changed"));
+    cop_send(ctx, to, cop_process_dictionary(ctx));
+}
+
+TEST(a_given_dictionary_is_changed_for_one_process_only) {
+    cop_term given = cop_map(ctx, cop_a(k), "a value", cop_a(l), cop_list(ctx, 1, 2));
+    cop_pid other = spawn_given(ctx, wait_for_ever, given);
+    spawn_given(ctx, change_given, given);
+    ASSERT_RECEIVE(ctx, "[{:k, {\"a value\", \"changed\"}}, {:own, {_, \"own\"}}]");
+    spawn_given(ctx, tell_dictionary, given);
+    ASSERT_RECEIVE(ctx, "[{:k, \"a value\"}, {:l, [1, 2]}]");
+    EXPECT_TERM(ctx, cop_process_info(ctx, other, cop_a(dictionary)),
+                "[{:k, \"a value\"}, {:l, [1, 2]}]");
+}
+
+static void start_given(cop_ctx *ctx, cop_term to) {
+    static const char bytes[1000];
+    cop_term large = cop_binary(ctx, bytes, sizeof bytes);
+    cop_pid child = spawn_given(ctx, wait_for_ever, cop_map(ctx, cop_a(k), large));
+    cop_send(ctx, to, child);
+}
+
+TEST(a_given_dictionary_outlives_who_gave_it) {
+    cop_spawn(ctx, start_given, me(ctx).t);
+    cop_term child = ASSERT_RECEIVE(ctx, "_");
+    cop_term item =
+        cop_process_info(ctx, (cop_pid){ child }, cop_tuple(ctx, cop_a(dictionary), cop_a(k)));
+    EXPECT(cop_is_binary(item));
+}
+
 static void tell_leader(cop_ctx *ctx, cop_term to) {
     cop_send(ctx, to, cop_tuple(ctx, cop_a(leader), cop_process_group_leader(ctx)));
 }
