@@ -95,8 +95,7 @@ static size_t shared_bytes_of(const cop_ctx *p) {
 /* What is used of the small region at the top of the stack. */
 static size_t lent_bytes(const cop_ctx *p) {
     const struct cop__heap *h = &p->heap;
-    return p->nursery != NULL ? 0
-                              : (size_t)((h->young != NULL ? h->lent_end : h->hp) - h->lent) * 8;
+    return p->has_nursery ? 0 : (size_t)((h->young != NULL ? h->lent_end : h->hp) - h->lent) * 8;
 }
 
 static size_t memory_of(cop_ctx *p) {

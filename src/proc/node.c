@@ -251,8 +251,8 @@ cop_ctx *cop_attach(void) {
     p->worker = w;
     p->life = LIFE_RAW;
     p->where = WHERE_RUNNING;
-    p->nursery = cop__nursery_take(NULL);
-    cop__heap_lend(&p->heap, p->nursery, COP__BIG_NURSERY);
+    cop__heap_lend(&p->heap, cop__nursery_take(NULL), COP__BIG_NURSERY);
+    p->has_nursery = true;
     cop__worker_set_self(w);
     cop__fault_thread_begin();
     return p;

@@ -29,6 +29,7 @@ enum { VISITS = 512, FEW_STACKS = 256, WORTH = 1024 };
 
 struct cop__packed {
     struct cop__stack *stack;
+    uintptr_t from; /* where the bytes go back to */
     size_t size;
     uint64_t bytes[];
 };
@@ -75,6 +76,7 @@ static void pack(cop_ctx *p) {
         return;
     struct cop__packed *packed = cop__malloc(sizeof *packed + (to - from));
     packed->stack = stack;
+    packed->from = from;
     packed->size = to - from;
     memcpy(packed->bytes, (const void *)from, to - from);
     if (!cop__vm_seal(stack->low, sealed_size(stack))) {
@@ -85,7 +87,6 @@ static void pack(cop_ctx *p) {
     __atomic_fetch_add(&walk.packed, 1, __ATOMIC_RELAXED);
     p->packed = packed;
     p->is_packed = true;
-    p->packed_from = from;
 }
 
 void cop__unpack(cop_ctx *p) {
@@ -93,14 +94,13 @@ void cop__unpack(cop_ctx *p) {
     /* The struct that knows the mapping's end is in the block: its place tells. */
     const struct cop__stack *copy =
         (const struct cop__stack *)((const char *)packed->bytes
-                                    + ((uintptr_t)packed->stack - p->packed_from));
+                                    + ((uintptr_t)packed->stack - packed->from));
     if (!cop__vm_unseal(copy->low, sealed_size(copy)))
         cop__panic(__FILE__, __LINE__, "a stack cannot be unsealed");
-    memcpy((void *)p->packed_from, packed->bytes, packed->size);
+    memcpy((void *)packed->from, packed->bytes, packed->size);
     __atomic_fetch_sub(&walk.packed, 1, __ATOMIC_RELAXED);
     p->stack = packed->stack;
     p->is_packed = false;
-    p->packed_from = 0;
     cop__free(packed);
 }
 

@@ -174,6 +174,12 @@ void cop__wheel_free(struct cop__wheel *wheel);
 void cop__wheel_arm(struct cop__wheel *wheel, struct cop__timer *timer, int64_t due_ms);
 /* True if it was armed; after it the timer will not fire. */
 bool cop__timer_disarm(struct cop__timer *timer);
+/* The timer of p's own wait, on the wheel of the scheduler that runs it: SIG_WAKE will come with the number
+   that p->wait_seq has then. */
+void cop__wait_arm(struct cop_ctx *p, int64_t due_ms);
+bool cop__wait_is_armed(const struct cop_ctx *p);
+/* It does not fire any more. */
+void cop__wait_disarm(struct cop_ctx *p);
 /* Fires what is due, at most so many timers: true when more are due. Any thread, one at a time per
    wheel. */
 bool cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms, int most);
@@ -273,22 +279,19 @@ struct cop_ctx {
     cop_term pid;
     struct cop__slot *slot;
     struct cop__worker *worker; /* the one that runs it now */
-    struct cop__sched *home;    /* where it ran last */
-    struct cop_ctx *run_next;   /* in a run queue's list */
+    union {
+        struct cop__sched *home;  /* where it ran last */
+        struct cop__bound *bound; /* a port's */
+    };
+    struct cop_ctx *run_next; /* in a run queue's list */
     union {
         struct cop__stack *stack;   /* with frames on it; or the loop's, while it runs */
         struct cop__packed *packed; /* is_packed: what its frames were */
     };
-    union {
-        uintptr_t stack_limit; /* below it the run-time is not entered; 0: no limit known */
-        uintptr_t packed_from; /* is_packed: where the frames go back to */
-    };
     struct cop__try *tries;
-    uint64_t *nursery; /* a big one, when it holds one */
 
     struct cop__env *queue, **queue_end;
-    struct cop__env **mark; /* where the scan for mark_ref starts */
-    uint64_t mark_ref;
+    struct cop__env **mark; /* where the scan for the answer to its youngest reference starts */
 
     union {
         cop_entry entry;
@@ -305,9 +308,8 @@ struct cop_ctx {
     cop_term leader;     /* COP_NONE: the node's, see cop__leader_of */
     cop_term parent;
     struct cop__reltab rels;
-    struct cop__timer timer; /* of receive, sleep and the idle timeout */
+    struct cop__timer *timer; /* of receive, sleep and the idle timeout; made when first armed */
     struct cop__extra *extra;
-    struct cop__bound *bound;
     uint64_t reductions;
     int64_t idle_due; /* ms; INT64_MAX: no idle timeout */
     size_t queue_words;
@@ -317,14 +319,17 @@ struct cop_ctx {
     int32_t budget;
     uint32_t state_size;
     uint8_t kind, life, where, priority;
-    bool trap_exit, exiting, zombie, idle_armed, idle_fired, woken, hibernate_asked, has_frames;
+    bool trap_exit, exiting, zombie, woken, hibernate_asked, has_frames;
     bool pending_exit, exiting_alone;
     bool is_packed, keeps_stack;
-    bool in_raised; /* its callback `raised` runs, or has run */
-    bool suspended; /* by somebody's suspend */
+    bool has_nursery; /* what its heap was lent is a big one, of a scheduler's */
+    bool in_raised;   /* its callback `raised` runs, or has run */
+    bool suspended;   /* by somebody's suspend */
     bool collect_asked;
     bool idle; /* it waits, or would if it were not asked something just now */
 };
+/* They are counted in millions, and the allocator's next size is 64 bytes more. */
+_Static_assert(sizeof(cop_ctx) <= 384, "a process is small");
 
 struct cop__extra *cop__extra_of(cop_ctx *p);
 
@@ -387,6 +392,7 @@ struct cop__worker {
     uint32_t attention;      /* atomic; set by the monitor under lock: come through the slow path */
     uint64_t steps;          /* atomic: counts steps begun */
     struct cop_ctx *current; /* atomic for the monitor */
+    uintptr_t stack_limit;   /* below it the run-time is not entered; 0: no limit known */
     struct cop__sched *sched; /* NULL once it was handed to another worker */
     struct cop__stack *stack; /* that the thread stands on */
     struct cop_ctx *preselected;
@@ -450,10 +456,12 @@ static inline void cop__enter(cop_ctx *p) {
     struct cop__worker *w = p->worker;
     cop__set_in_runtime(w, 1);
     atomic_signal_fence(memory_order_seq_cst);
-    if (__builtin_expect(__atomic_load_n(&w->attention, __ATOMIC_RELAXED) != 0, 0))
+    if (__builtin_expect(__atomic_load_n(&w->attention, __ATOMIC_RELAXED) != 0, 0)) {
         cop__attention(p);
+        w = p->worker;
+    }
     /* The run-time must not be what runs over the end of the stack: that could not be isolated. */
-    if (__builtin_expect((uintptr_t)__builtin_frame_address(0) < p->stack_limit, 0))
+    if (__builtin_expect((uintptr_t)__builtin_frame_address(0) < w->stack_limit, 0))
         cop__stack_exhausted(p);
 }
 /* The same in two steps, for who has something in hand that would be lost if the process died on its way
@@ -573,6 +581,10 @@ static inline void cop__queue_append(cop_ctx *p, struct cop__env *env) {
 cop_term cop__adopt(cop_ctx *p, struct cop__env *env);
 cop_term cop__exit_tuple(cop_ctx *ctx, cop_term from, cop_term reason);
 cop_ref cop__ref_next(cop_ctx *p);
+/* The word of the one it made last. */
+static inline uint64_t cop__ref_youngest(const cop_ctx *p) {
+    return cop__ref_make(p->slot->index, p->slot->ref_counter & ((UINT64_C(1) << 34) - 1)).w;
+}
 /* A copied tag of a monitor: body[0] is the term. */
 struct cop__fragment *cop__tag_fragment(cop_term tag);
 /* An info answer, built on `ctx`'s heap about p: one item's value, or [{item, value}, ...]. */

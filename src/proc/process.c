@@ -19,16 +19,13 @@ _Noreturn void cop__badarg(cop_ctx *p) { cop__error(p, cop_a(badarg).t); }
 cop_pid cop_self(cop_ctx *ctx) { return (cop_pid){ ctx->pid }; }
 
 cop_ref cop__ref_next(cop_ctx *p) {
-    uint64_t counter = ++p->slot->ref_counter & ((UINT64_C(1) << 34) - 1);
-    cop_ref ref = { cop__ref_make(p->slot->index, counter) };
+    p->slot->ref_counter++;
     /* After 17,179,869,184 references the counter has come round: step over what is in use. */
     if (__builtin_expect(p->slot->ref_counter >> 34 != 0, 0))
-        while (cop__rel_find(&p->rels, ref.t.w) != NULL)
-            ref.t =
-                cop__ref_make(p->slot->index, ++p->slot->ref_counter & ((UINT64_C(1) << 34) - 1));
+        while (cop__rel_find(&p->rels, cop__ref_youngest(p)) != NULL)
+            p->slot->ref_counter++;
     p->mark = p->queue_end;
-    p->mark_ref = ref.t.w;
-    return ref;
+    return (cop_ref){ { cop__ref_youngest(p) } };
 }
 
 cop_ref cop_make_ref(cop_ctx *ctx) {
@@ -395,7 +392,7 @@ void cop_process_idle_timeout(cop_ctx *ctx, int64_t ms) {
     cop__enter(ctx);
     if (ms < 0)
         cop__badarg(ctx);
-    cop__timer_disarm(&ctx->timer);
+    cop__wait_disarm(ctx);
     ctx->wait_seq++;
     if (ms == COP_INFINITY)
         ctx->idle_due = INT64_MAX;

@@ -15,22 +15,15 @@ static bool wait_until(cop_ctx *p, int64_t due_ms) {
         cop__wait(p);
         return true;
     }
-    if (__atomic_load_n(&p->timer.wheel, __ATOMIC_RELAXED) == NULL && !p->woken) {
-        p->timer.seq = ++p->wait_seq;
-        struct cop__sched *s = p->worker->sched != NULL ? p->worker->sched : p->home;
-        cop__wheel_arm(s->wheel, &p->timer, due_ms);
-        if (s != p->worker->sched)
-            cop__sched_wake(s); /* it must see the new deadline */
-    }
+    if (!cop__wait_is_armed(p) && !p->woken)
+        cop__wait_arm(p, due_ms);
     if (!p->woken)
         cop__wait(p);
     return !p->woken;
 }
 
 static void wait_end(cop_ctx *p) {
-    /* It may fire just now: a process of the host's is not on the wheel's scheduler. */
-    if (__atomic_load_n(&p->timer.wheel, __ATOMIC_RELAXED) != NULL)
-        cop__timer_disarm(&p->timer);
+    cop__wait_disarm(p);
     p->woken = false;
     p->wait_seq++;
 }
@@ -77,7 +70,8 @@ static bool accepts(cop_ctx *p, const struct wanted *wanted, const struct cop__e
 static bool cop__receive_wanted(cop_ctx *p, int64_t timeout_ms, const struct wanted *wanted,
                                 cop_term *message) {
     struct cop__env **at =
-        wanted->since != 0 && p->mark_ref == wanted->since && p->mark != NULL ? p->mark : &p->queue;
+        wanted->since != 0 && p->mark != NULL && cop__ref_youngest(p) == wanted->since ? p->mark
+                                                                                       : &p->queue;
     int64_t due = timeout_ms == COP_INFINITY ? INT64_MAX : timeout_ms == 0 ? 0 : -2;
     p->woken = false;
     cop__check_heap(p);

@@ -105,7 +105,7 @@ void cop__tidy(cop_ctx *p, bool full) {
 void cop__die(cop_ctx *p, cop_term reason) {
     p->exiting = true;
     p->life = LIFE_EXITING;
-    cop__timer_disarm(&p->timer);
+    cop__wait_disarm(p);
     cop__owned_release(p);
     if (!p->zombie)
         cop__die_in_public(p, reason);
@@ -145,14 +145,15 @@ static void turn_begin(struct cop__worker *w, cop_ctx *p) {
     __atomic_store_n(&w->steps, w->steps + 1, __ATOMIC_RELAXED);
 }
 
-static void stand_on(cop_ctx *p, struct cop__stack *stack) {
-    p->stack = stack;
-    p->stack_limit = (uintptr_t)stack->low + COP__STACK_RESERVE;
+/* The worker's thread is about to stand on that stack. */
+static inline void goes_onto(struct cop__worker *w, struct cop__stack *stack) {
+    w->stack = stack;
+    w->stack_limit = (uintptr_t)stack->low + COP__STACK_RESERVE;
 }
 
 /* Runs an entry function on this stack until it returns or jumps away. */
 static void run_entry(cop_ctx *p) {
-    stand_on(p, p->worker->stack);
+    p->stack = p->worker->stack;
     p->idle = false;
     p->life = LIFE_RAW;
     cop__heap_lend(&p->heap, p->stack->nursery, COP__SMALL_NURSERY);
@@ -173,21 +174,21 @@ static bool park(cop_ctx *p) {
 }
 
 static void nursery_lend(struct cop__worker *w, cop_ctx *p) {
-    p->nursery = cop__nursery_take(w->sched);
-    cop__heap_lend(&p->heap, p->nursery, COP__BIG_NURSERY);
+    cop__heap_lend(&p->heap, cop__nursery_take(w->sched), COP__BIG_NURSERY);
+    p->has_nursery = true;
 }
 
 static void nursery_return(cop_ctx *p) {
-    cop__heap_unlend(&p->heap);
-    cop__nursery_give(p->worker->sched, p->nursery);
-    p->nursery = NULL;
+    uint64_t *nursery = cop__heap_unlend(&p->heap);
+    cop__nursery_give(p->worker->sched, nursery);
+    p->has_nursery = false;
 }
 
 /* Calls one callback. It may wait: afterwards the worker may be another one. */
 static void call_message(cop_ctx *p, struct cop__env *env) {
     if (p->idle_due != INT64_MAX) {
         p->idle_due = INT64_MAX;
-        cop__timer_disarm(&p->timer);
+        cop__wait_disarm(p);
         p->wait_seq++;
     }
     cop_term message = cop__adopt(p, env);
@@ -212,20 +213,16 @@ static void call_timeout(cop_ctx *p) {
 }
 
 static void arm_idle(cop_ctx *p) {
-    if (p->idle_due == INT64_MAX || p->timer.wheel != NULL)
+    if (p->idle_due == INT64_MAX || cop__wait_is_armed(p))
         return;
-    p->timer.seq = ++p->wait_seq;
     p->woken = false;
-    struct cop__sched *s = p->worker->sched != NULL ? p->worker->sched : p->home;
-    cop__wheel_arm(s->wheel, &p->timer, p->idle_due);
-    if (s != p->worker->sched)
-        cop__sched_wake(s);
+    cop__wait_arm(p, p->idle_due);
 }
 
 /* Nothing is queued: parks, unless a timeout is due or something came. True if parked. */
 static bool settle(cop_ctx *p) {
     if (!p->suspended && p->idle_due != INT64_MAX && p->idle_due <= cop__now_ms()) {
-        cop__timer_disarm(&p->timer);
+        cop__wait_disarm(p);
         call_timeout(p);
         cop__tidy(p, false);
         return false;
@@ -327,7 +324,7 @@ static void turn_hibernated(cop_ctx *p) {
 
 void cop__turn(struct cop__worker *w, cop_ctx *p) {
     turn_begin(w, p);
-    stand_on(p, w->stack);
+    p->stack = w->stack;
     switch ((enum cop__life)p->life) {
     case LIFE_START:
         p->idle = false;
@@ -347,7 +344,7 @@ void cop__turn(struct cop__worker *w, cop_ctx *p) {
             w->duty_stack = w->stack;
             struct cop__stack *large = cop__stack_take(w->sched, p->extra->stack_size);
             struct cop__stack *left = w->stack;
-            w->stack = large;
+            goes_onto(w, large);
             cop__fiber_before_switch(&left->fiber, &large->fiber);
             cop__context_switch(&left->context, &large->context, NULL);
             COP_UNREACHABLE("a recycled stack came back");
@@ -387,17 +384,16 @@ static void came_back(int how) {
     }
     p->tries = NULL;
     cop__tidy(p, true); /* its start leaves nothing but what it keeps */
-    cop__heap_unlend(&p->heap);
-    if (p->nursery != NULL)
+    if (p->has_nursery)
         nursery_return(p);
+    else
+        cop__heap_unlend(&p->heap);
     cop__turn(w, p);
 }
 
 static inline void take_frames(cop_ctx *p) {
-    if (__builtin_expect(p->is_packed, 0)) {
+    if (__builtin_expect(p->is_packed, 0))
         cop__unpack(p);
-        p->stack_limit = (uintptr_t)p->stack->low + COP__STACK_RESERVE;
-    }
     p->has_frames = false;
 }
 
@@ -408,7 +404,7 @@ static _Noreturn void resume(struct cop__worker *w, cop_ctx *p) {
     w->duty_stack = left;
     turn_begin(w, p);
     take_frames(p);
-    w->stack = p->stack;
+    goes_onto(w, p->stack);
     cop__fiber_before_switch(&left->fiber, &p->stack->fiber);
     cop__context_switch(&left->context, &p->stack->context, NULL);
     COP_UNREACHABLE("a recycled stack came back");
@@ -514,7 +510,7 @@ static void switch_away(cop_ctx *p, enum cop__duty duty) {
         __atomic_store_n(&w->current, NULL, __ATOMIC_RELAXED);
         to = cop__stack_take(w->sched, 0);
     }
-    w->stack = to;
+    goes_onto(w, to);
     cop__fiber_before_switch(&mine->fiber, &to->fiber);
     cop__context_switch(&mine->context, &to->context, NULL);
     cop__after_switch();
@@ -555,7 +551,7 @@ static void *worker_main(void *arg) {
     __atomic_store_n(&w->thread_number, cop__thread_number(), __ATOMIC_RELEASE);
     cop__fiber_init_thread(&w->thread_fiber);
     struct cop__stack *stack = cop__stack_take(NULL, 0);
-    w->stack = stack;
+    goes_onto(w, stack);
     cop__set_in_runtime(w, 1);
     cop__fiber_before_switch(&w->thread_fiber, &stack->fiber);
     cop__context_switch(&w->thread_context, &stack->context, NULL);

@@ -417,7 +417,7 @@ static void kill_here(cop_ctx *p) {
 
 void cop__sim_enter(cop_ctx *p) {
     if (p->kind != KIND_PROCESS || p->exiting || p->life == LIFE_EXITING
-        || (uintptr_t)__builtin_frame_address(0) < p->stack_limit)
+        || (uintptr_t)__builtin_frame_address(0) < p->worker->stack_limit)
         return;
     if (!p->pending_exit && strikes_at(p, FAULT_KILL))
         kill_here(p);

@@ -100,7 +100,6 @@ cop_ctx *cop__proc_new(cop_ctx *parent, struct cop__worker *w, enum cop__proc_ki
     slot->serial++;
     p->pid = kind == KIND_PORT ? cop__port_make(slot->index, slot->serial & ((1ULL << 34) - 1))
                                : cop__pid_make(slot->index, slot->serial & ((1ULL << 36) - 1));
-    p->timer.waiter = p;
     p->idle_due = INT64_MAX;
     if (parent != NULL) {
         p->parent = parent->pid;
@@ -144,8 +143,10 @@ void cop__proc_free(cop_ctx *p) {
     cop__dictionary_drop(p);
     cop__free(p->extra);
     cop__free(p->state);
+    if (p->timer != NULL)
+        cop__small_free(p->timer, sizeof *p->timer);
     cop__heap_reset(&p->heap);
-    if (p->nursery != NULL)
-        cop__nursery_give(p->worker != NULL ? p->worker->sched : NULL, p->nursery);
+    if (p->has_nursery)
+        cop__nursery_give(p->worker != NULL ? p->worker->sched : NULL, cop__heap_unlend(&p->heap));
     cop__small_free(p, sizeof *p);
 }

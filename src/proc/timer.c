@@ -12,8 +12,8 @@
  *     level 1   |0|1|2|...|255|   this 65 s, by 256 ms
  *     ...
  *
- * Two kinds of timers: a process's own wait (embedded in the process, fires as SIG_WAKE with the
- * number of the wait, so a late one is recognised), and public ones (send_after, start_timer),
+ * Two kinds of timers: a process's own wait (one for each process that ever waited for a time, fires as
+ * SIG_WAKE with the number of the wait, so a late one is recognised), and public ones (send_after, start_timer),
  * which stand in a sharded hash table by their reference as well.
  *
  * Invariants
@@ -105,6 +105,32 @@ bool cop__timer_disarm(struct cop__timer *timer) {
     cop__unlock(&wheel->lock);
     return armed;
 }
+
+/* ---- a process's own wait ------------------------------------------------------------------- */
+
+void cop__wait_arm(cop_ctx *p, int64_t due_ms) {
+    if (p->timer == NULL) {
+        p->timer = cop__small_alloc(sizeof *p->timer);
+        *p->timer = (struct cop__timer){ .waiter = p };
+    }
+    p->timer->seq = ++p->wait_seq;
+    struct cop__sched *s = p->worker->sched != NULL ? p->worker->sched : p->home;
+    cop__wheel_arm(s->wheel, p->timer, due_ms);
+    if (s != p->worker->sched)
+        cop__sched_wake(s); /* it must see the new deadline */
+}
+
+bool cop__wait_is_armed(const cop_ctx *p) {
+    return p->timer != NULL && __atomic_load_n(&p->timer->wheel, __ATOMIC_RELAXED) != NULL;
+}
+
+/* It may fire just now: a process of the host's is not on the wheel's scheduler. */
+void cop__wait_disarm(cop_ctx *p) {
+    if (p->timer != NULL)
+        cop__timer_disarm(p->timer);
+}
+
+/* ---- what is due ---------------------------------------------------------------------------- */
 
 /* The first used slot at or after `from` on that level, or SLOTS. */
 static unsigned next_used(const struct cop__wheel *wheel, int level, unsigned from) {

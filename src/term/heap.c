@@ -85,10 +85,12 @@ void cop__heap_lend(struct cop__heap *heap, uint64_t *start, size_t words) {
     heap->lent_end = heap->hend = start + words;
 }
 
-void cop__heap_unlend(struct cop__heap *heap) {
+uint64_t *cop__heap_unlend(struct cop__heap *heap) {
     if (heap->young != NULL || heap->hp != heap->lent)
         cop__term_panic("a region was taken back with young terms in it");
+    uint64_t *start = heap->lent;
     heap->lent = heap->lent_end = heap->hp = heap->hend = NULL;
+    return start;
 }
 
 void cop__heap_check_limit(struct cop__heap *heap) {

@@ -66,8 +66,8 @@ struct cop__roots {
 void cop__heap_init(struct cop__heap *heap);
 /* Lends the bump region [start, start + words) to the heap; nothing young may be alive. */
 void cop__heap_lend(struct cop__heap *heap, uint64_t *start, size_t words);
-/* Takes it back. Nothing young may be alive in it. */
-void cop__heap_unlend(struct cop__heap *heap);
+/* Takes it back; returns where it starts. Nothing young may be alive in it. */
+uint64_t *cop__heap_unlend(struct cop__heap *heap);
 /* True when nothing at all was allocated or adopted since the last collection. */
 static inline bool cop__heap_young_is_empty(const struct cop__heap *heap) {
     return heap->hp == heap->lent && heap->fragments == NULL && heap->young == NULL;
