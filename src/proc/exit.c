@@ -115,7 +115,7 @@ static _Noreturn void jump_to_try(cop_ctx *p, int how) {
     struct cop__try *t = p->tries;
     t->owner = (void *)(intptr_t)how;
     p->tries = t->outer;
-    p->heap.held = 0;
+    cop__heap_drop_holds(&p->heap);
     cop__leave(p);
     if (p->kind == KIND_PROCESS)
         cop__fiber_abandon_frames(p->stack->low, cop__jump_sp(t->regs));
@@ -321,7 +321,7 @@ static bool on_fault(const struct cop__fault *fault) {
     if (t != NULL) {
         t->owner = (void *)(intptr_t)TRY_FAULT;
         p->tries = t->outer;
-        p->heap.held = 0;
+        cop__heap_drop_holds(&p->heap);
         cop__set_in_runtime(w, 0);
         if (p->kind == KIND_PROCESS)
             cop__fiber_abandon_frames(p->stack->low, cop__jump_sp(t->regs));

@@ -94,8 +94,9 @@ static size_t shared_bytes_of(const cop_ctx *p) {
 
 /* What is used of the small region at the top of the stack. */
 static size_t lent_bytes(const cop_ctx *p) {
-    const struct cop__heap *h = &p->heap;
-    return p->has_nursery ? 0 : (size_t)((h->young != NULL ? h->lent_end : h->hp) - h->lent) * 8;
+    if (p->has_nursery)
+        return 0;
+    return (size_t)(cop__heap_region_top(&p->heap) - p->heap.young->region) * sizeof(uint64_t);
 }
 
 static size_t memory_of(cop_ctx *p) {
@@ -158,15 +159,14 @@ static cop_term item_garbage_collection_info(cop_ctx *ctx, cop_ctx *p) {
     const struct cop__heap *h = &p->heap;
     size_t mbuf = 0, shared = cop__heap_shared_bytes(h, NULL, 0) / 8,
            young = heap_words(p) - h->old_words;
-    for (const struct cop__fragment *f = h->fragments; f != NULL; f = f->next)
+    for (const struct cop__fragment *f = h->young->fragments; f != NULL; f = f->next)
         mbuf += f->words;
-    /* In the lent region, or in a block behind it. */
-    size_t used = h->hp >= h->lent && h->hp <= h->lent_end ? (size_t)(h->hp - h->lent) : young;
+    size_t used = h->young->blocks == NULL ? (size_t)(h->hp - h->young->region) : young;
     cop_term vheap = item_min_bin_vheap_size(ctx, p);
     return cop_list(ctx, pair(ctx, "old_heap_block_size", cop_of(ctx, h->old_words)),
                     pair(ctx, "heap_block_size", cop_of(ctx, young)),
                     pair(ctx, "mbuf_size", cop_of(ctx, (uint64_t)mbuf)),
-                    pair(ctx, "recent_size", cop_of(ctx, h->young_words)),
+                    pair(ctx, "recent_size", cop_of(ctx, h->young->words)),
                     pair(ctx, "stack_size", item_stack_size(ctx, p)),
                     pair(ctx, "old_heap_size", cop_of(ctx, h->old_live)),
                     pair(ctx, "heap_size", cop_of(ctx, (uint64_t)used)),
@@ -190,9 +190,9 @@ static cop_term binaries(cop_ctx *ctx, const struct cop__offbox *box, cop_term l
 }
 
 static cop_term item_binary(cop_ctx *ctx, cop_ctx *p) {
-    cop_term list = binaries(ctx, p->heap.young_off, COP_NIL);
+    cop_term list = binaries(ctx, p->heap.young->off, COP_NIL);
     list = binaries(ctx, p->heap.old_off, list);
-    for (const struct cop__fragment *f = p->heap.fragments; f != NULL; f = f->next)
+    for (const struct cop__fragment *f = p->heap.young->fragments; f != NULL; f = f->next)
         list = binaries(ctx, f->offheap, list);
     return list;
 }

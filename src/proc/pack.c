@@ -61,9 +61,9 @@ static size_t sealed_size(const struct cop__stack *stack) {
 
 /* Up to where the small nursery is in use. */
 static const uint64_t *nursery_end(const cop_ctx *p, const struct cop__stack *stack) {
-    if (p->heap.lent != stack->nursery)
+    if ((const uint64_t *)p->heap.young != stack->nursery)
         return stack->nursery;
-    return p->heap.young == NULL ? p->heap.hp : stack->nursery + COP__SMALL_NURSERY;
+    return cop__heap_region_top(&p->heap);
 }
 
 static void pack(cop_ctx *p) {

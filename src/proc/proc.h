@@ -271,6 +271,7 @@ struct cop__extra {
     cop_wanted wanted;          /* HIBERNATED: what wakes it; NULL: any message */
     void *wanted_arg;
     struct cop__env **wanted_at; /* where the queue has not been looked at */
+    struct cop__roots keep;      /* the second ones */
     cop_saved *last_given; /* the dictionary of the last process that it has started with one */
 };
 
@@ -302,8 +303,7 @@ struct cop_ctx {
     void *state;
     cop_term arg; /* START, HIBERNATED: the entry's argument; kept alive by arg_env or the heap */
     struct cop__env *arg_env;
-    cop_term *keep[2];
-    uint32_t keep_count[2];
+    struct cop__roots keep;
     cop_term dictionary; /* a map, COP_NONE, or a word that cop__given_dictionary reads */
     cop_term leader;     /* COP_NONE: the node's, see cop__leader_of */
     cop_term parent;
@@ -329,7 +329,7 @@ struct cop_ctx {
     bool idle; /* it waits, or would if it were not asked something just now */
 };
 /* They are counted in millions, and the allocator's next size is 64 bytes more. */
-_Static_assert(sizeof(cop_ctx) <= 384, "a process is small");
+_Static_assert(sizeof(cop_ctx) <= 320, "a process is small");
 
 struct cop__extra *cop__extra_of(cop_ctx *p);
 
@@ -719,11 +719,11 @@ static inline bool cop__is_local_port(cop_term t) { return (t.w & 63) == COP__TA
 /* A scratch heap for terms that leave at once by a copy. */
 struct cop__scratch {
     struct cop__heap heap;
-    uint64_t words[64];
+    uint64_t words[64 + COP__YOUNG_WORDS];
 };
 static inline cop_ctx *cop__scratch_open(struct cop__scratch *s) {
     cop__heap_init(&s->heap);
-    cop__heap_lend(&s->heap, s->words, 64);
+    cop__heap_lend(&s->heap, s->words, 64 + COP__YOUNG_WORDS);
     return (cop_ctx *)&s->heap;
 }
 static inline void cop__scratch_close(struct cop__scratch *s) { cop__heap_reset(&s->heap); }

@@ -344,8 +344,11 @@ void *cop_process_state(cop_ctx *ctx, size_t size) {
 void cop_process_keep(cop_ctx *ctx, unsigned index, cop_term *first, size_t count) {
     if (index > 1 || count > UINT32_MAX)
         cop__badarg(ctx);
-    ctx->keep[index] = first;
-    ctx->keep_count[index] = (uint32_t)count;
+    struct cop__roots roots = { first, count };
+    if (index == 0)
+        ctx->keep = roots;
+    else
+        cop__extra_of(ctx)->keep = roots;
 }
 
 _Noreturn void cop_become(cop_ctx *ctx, const cop_callbacks *callbacks, void *state) {

@@ -36,7 +36,7 @@ void cop__worker_set_self(struct cop__worker *w) { tls_worker = w; }
 _Noreturn void cop__back(cop_ctx *p, int how) {
     cop__set_in_runtime(p->worker, 1);
     p->tries = NULL;
-    p->heap.held = 0;
+    cop__heap_drop_holds(&p->heap);
     const uint64_t *jump = p->kind == KIND_PROCESS ? p->stack->base_jump : p->worker->thread_jump;
     if (p->kind == KIND_PROCESS)
         cop__fiber_abandon_frames(p->stack->low, cop__jump_sp(jump));
@@ -47,9 +47,10 @@ _Noreturn void cop__back(cop_ctx *p, int how) {
 
 static size_t roots_of(cop_ctx *p, struct cop__roots *roots) {
     size_t n = 0;
-    for (int i = 0; i < 2; i++)
-        if (p->keep_count[i] != 0)
-            roots[n++] = (struct cop__roots){ p->keep[i], p->keep_count[i] };
+    if (p->keep.count != 0)
+        roots[n++] = p->keep;
+    if (p->extra != NULL && p->extra->keep.count != 0)
+        roots[n++] = p->extra->keep;
     if (!cop_is_none(p->dictionary))
         roots[n++] = (struct cop__roots){ &p->dictionary, 1 };
     if (!cop_is_none(p->arg))
@@ -76,9 +77,11 @@ static enum reach roots_reach(const cop_ctx *p) {
     enum reach reach = reach_of(p, &p->dictionary, 1), other = reach_of(p, &p->arg, 1);
     if (other > reach)
         reach = other;
-    for (int i = 0; i < 2 && reach != REACH_YOUNG; i++)
-        if ((other = reach_of(p, p->keep[i], p->keep_count[i])) > reach)
-            reach = other;
+    if ((other = reach_of(p, p->keep.first, p->keep.count)) > reach)
+        reach = other;
+    if (__builtin_expect(p->extra != NULL, 0)
+        && (other = reach_of(p, p->extra->keep.first, p->extra->keep.count)) > reach)
+        reach = other;
     return reach;
 }
 

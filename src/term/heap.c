@@ -5,13 +5,16 @@
  * A heap bumps `hp` through the region that was lent to it. When that is full, it takes blocks with
  * malloc, each about as large as all before it, and goes on in the newest:
  *
- *     lent:  [ box box box ....... ]      full, but for a tail too small for the box that came
- *     young: block -> block -> ...        current first; `top` of the older ones says what is used
+ *     lent:   [ young | box box box ....... ]   full, but for a tail too small for the box that came
+ *     blocks: block -> block -> ...        current first; `top` of the older ones says what is used
  *     fragments: messages that were adopted, each with its own list of counted boxes
- *     young_off: counted boxes in lent and young;   old_off: those in old
+ *     off: counted boxes in lent and blocks;   old_off: those in old
+ *
+ * A heap with nothing lent has a region of no words; when something young comes to it, it gets a struct
+ * cop__young of its own, until that is collected.
  *
  * Invariants
- *   1. hp and hend lie in young's first block, or in the lent region when there is none.
+ *   1. hp and hend lie in the first young block, or in the region when there is none.
  *   2. Every counted box is on exactly one list, the one of the place it lies in.
  *   3. Old never points to young (terms are immutable and old was filled from the past).
  * Threads: whoever runs the process that owns the heap; counts of shared objects are atomic.
@@ -55,12 +58,13 @@ void cop__offbox_release(struct cop__offbox *box) {
 }
 
 void cop__heap_link_offheap(struct cop__heap *heap, struct cop__offbox *box) {
-    box->next = heap->young_off;
-    heap->young_off = box;
+    struct cop__young *y = cop__heap_young(heap);
+    box->next = y->off;
+    y->off = box;
     if (cop__header_kind(box->header) != BOX_SHARED)
         return;
-    uint64_t bytes = heap->young_off_bytes + ((struct cop__shared *)box->shared)->size;
-    heap->young_off_bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+    uint64_t bytes = y->off_bytes + ((struct cop__shared *)box->shared)->size;
+    y->off_bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
 }
 
 /* Drops the boxes of a list down to `end`, which stays. */
@@ -74,34 +78,84 @@ static void drop_list(struct cop__offbox *box, const struct cop__offbox *end) {
 
 /* ---- growing --------------------------------------------------------------------------------- */
 
+struct cop__young cop__nothing_young = { .end = cop__nothing_young.region };
+
+/* Allocation goes on in its region: nowhere, if that has no words. */
+static inline void have_young(struct cop__heap *heap, struct cop__young *y) {
+    heap->young = y;
+    heap->hp = y->region;
+    heap->hend = y->end;
+}
+
+static inline bool is_lent(const struct cop__heap *heap) {
+    return __builtin_expect(heap->young->end != heap->young->region, 1);
+}
+
 void cop__heap_init(struct cop__heap *heap) {
     *heap = (struct cop__heap){ .fullsweep_after = 65535 };
+    have_young(heap, &cop__nothing_young);
+}
+
+__attribute__((noinline)) struct cop__young *cop__heap_own_young(struct cop__heap *heap) {
+    struct cop__young *y = cop__malloc(sizeof *y);
+    *y = (struct cop__young){ .end = y->region };
+    have_young(heap, y);
+    return y;
+}
+
+/* Nothing is lent, and nothing young any more: a struct of the heap's own is not needed. */
+static __attribute__((noinline)) void drop_own_young(struct cop__heap *heap) {
+    struct cop__young *y = heap->young;
+    if (y == &cop__nothing_young)
+        return;
+    y->words = y->off_bytes = 0;
+    if (y->held != 0)
+        return;
+    have_young(heap, &cop__nothing_young);
+    cop__free(y);
+}
+
+/* Something is there that is not to be: or fragments, which go along. */
+static __attribute__((noinline)) void take_over_young(struct cop__heap *heap,
+                                                      struct cop__young *y) {
+    struct cop__young *before = heap->young;
+    if (is_lent(heap) || before->blocks != NULL)
+        cop__term_panic("a heap was lent a second region");
+    uint64_t *end = y->end;
+    *y = *before;
+    y->end = end;
+    cop__free(before);
 }
 
 void cop__heap_lend(struct cop__heap *heap, uint64_t *start, size_t words) {
-    if (heap->lent != NULL || heap->young != NULL)
-        cop__term_panic("a heap was lent a second region");
-    heap->lent = heap->hp = start;
-    heap->lent_end = heap->hend = start + words;
+    struct cop__young *y = (struct cop__young *)start;
+    *y = (struct cop__young){ .end = start + words };
+    if (__builtin_expect(heap->young != &cop__nothing_young, 0))
+        take_over_young(heap, y);
+    have_young(heap, y);
 }
 
 uint64_t *cop__heap_unlend(struct cop__heap *heap) {
-    if (heap->young != NULL || heap->hp != heap->lent)
+    struct cop__young *y = heap->young;
+    if (!is_lent(heap))
+        return NULL;
+    if (y->blocks != NULL || heap->hp != y->region)
         cop__term_panic("a region was taken back with young terms in it");
-    uint64_t *start = heap->lent;
-    heap->lent = heap->lent_end = heap->hp = heap->hend = NULL;
-    return start;
+    have_young(heap, &cop__nothing_young);
+    return (uint64_t *)y;
 }
 
 void cop__heap_check_limit(struct cop__heap *heap) {
-    if (heap->held == 0 && cop__limit_hook != NULL && cop__heap_words(heap) > heap->limit_words)
+    if (heap->young->held == 0 && cop__limit_hook != NULL
+        && cop__heap_words(heap) > heap->limit_words)
         cop__limit_hook((cop_ctx *)heap);
 }
 
 uint64_t *cop__heap_more(struct cop__heap *heap, size_t words) {
     if (__builtin_expect(heap->limit_words != 0, 0))
         cop__heap_check_limit(heap);
-    size_t room = heap->young_words;
+    struct cop__young *y = cop__heap_young(heap);
+    size_t room = y->words;
     if (room < FIRST_BLOCK_WORDS)
         room = FIRST_BLOCK_WORDS;
     if (room > LARGEST_BLOCK_WORDS)
@@ -111,22 +165,23 @@ uint64_t *cop__heap_more(struct cop__heap *heap, size_t words) {
     if (room < words)
         room = words;
     struct cop__block *block = cop__malloc(sizeof *block + room * sizeof(uint64_t));
-    if (heap->young != NULL)
-        heap->young->top = heap->hp;
-    block->next = heap->young;
+    if (y->blocks != NULL)
+        y->blocks->top = heap->hp;
+    block->next = y->blocks;
     block->end = block->words + room;
     block->top = block->words;
-    heap->young = block;
+    y->blocks = block;
     heap->hp = block->words + words;
     heap->hend = block->end;
-    heap->young_words += (uint32_t)room;
+    y->words += (uint32_t)room;
     return block->words;
 }
 
 void cop__heap_adopt(struct cop__heap *heap, struct cop__fragment *fragment) {
-    fragment->next = heap->fragments;
-    heap->fragments = fragment;
-    heap->young_words += fragment->words;
+    struct cop__young *y = cop__heap_young(heap);
+    fragment->next = y->fragments;
+    y->fragments = fragment;
+    y->words += fragment->words;
 }
 
 void cop__fragment_free(struct cop__fragment *fragment) {
@@ -138,9 +193,13 @@ void cop__fragment_free(struct cop__fragment *fragment) {
         cop__free(block);
 }
 
+const uint64_t *cop__heap_region_top(const struct cop__heap *heap) {
+    return heap->young->blocks != NULL ? heap->young->end : heap->hp;
+}
+
 size_t cop__heap_words(const struct cop__heap *heap) {
-    const uint64_t *lent_used = heap->young != NULL ? heap->lent_end : heap->hp;
-    return (size_t)(lent_used - heap->lent) + heap->young_words + heap->old_words;
+    const struct cop__young *y = heap->young;
+    return (size_t)(cop__heap_region_top(heap) - y->region) + y->words + heap->old_words;
 }
 
 /* Several boxes may refer to one object: in order of their objects, the same stand together. */
@@ -161,9 +220,9 @@ static size_t objects_of(const struct cop__offbox *box, void **out) {
 }
 
 static size_t all_objects(const struct cop__heap *heap, void **out) {
-    size_t n = objects_of(heap->young_off, out);
+    size_t n = objects_of(heap->young->off, out);
     n += objects_of(heap->old_off, out == NULL ? NULL : out + n);
-    for (const struct cop__fragment *f = heap->fragments; f != NULL; f = f->next)
+    for (const struct cop__fragment *f = heap->young->fragments; f != NULL; f = f->next)
         n += objects_of(f->offheap, out == NULL ? NULL : out + n);
     return n;
 }
@@ -206,27 +265,42 @@ static void free_fragments(struct cop__fragment *fragment) {
 }
 
 /* Young is garbage; the counts of its boxes were taken care of, those of fragments too. */
-static void rewind_young(struct cop__heap *heap) {
-    heap->hp = heap->lent;
-    heap->hend = heap->lent_end;
-    if (heap->young != NULL) {
-        free_blocks(heap->young);
-        heap->young = NULL;
+static inline void rewind_young(struct cop__heap *heap) {
+    struct cop__young *y = heap->young;
+    heap->hp = y->region;
+    heap->hend = y->end;
+    if (y->blocks != NULL) {
+        free_blocks(y->blocks);
+        y->blocks = NULL;
     }
-    heap->young_words = 0;
-    heap->young_off_bytes = 0;
+    if (!is_lent(heap)) {
+        drop_own_young(heap);
+        return;
+    }
+    y->words = 0;
+    y->off_bytes = 0;
+}
+
+static inline void drop_young(struct cop__heap *heap) {
+    struct cop__young *y = heap->young;
+    if (y->off != NULL) {
+        drop_list(y->off, NULL);
+        y->off = NULL;
+    }
+    if (y->fragments != NULL) {
+        free_fragments(y->fragments);
+        y->fragments = NULL;
+    }
+    rewind_young(heap);
+}
+
+void cop__heap_drop_young(struct cop__heap *heap) {
+    drop_young(heap);
+    heap->since_full++;
 }
 
 void cop__heap_reset(struct cop__heap *heap) {
-    if (heap->young_off != NULL) {
-        drop_list(heap->young_off, NULL);
-        heap->young_off = NULL;
-    }
-    if (heap->fragments != NULL) {
-        free_fragments(heap->fragments);
-        heap->fragments = NULL;
-    }
-    rewind_young(heap);
+    drop_young(heap);
     if (heap->old != NULL) {
         drop_list(heap->old_off, NULL);
         free_blocks(heap->old);
@@ -237,40 +311,37 @@ void cop__heap_reset(struct cop__heap *heap) {
     heap->since_full = 0;
 }
 
-struct cop__heap_mark cop__heap_mark(const struct cop__heap *heap) {
-    return (struct cop__heap_mark){ heap->hp, heap->young, heap->fragments, heap->young_off };
+struct cop__heap_mark cop__heap_mark(struct cop__heap *heap) {
+    const struct cop__young *y = cop__heap_young(heap); /* that it is there at the release */
+    return (struct cop__heap_mark){ heap->hp, y->blocks, y->fragments, y->off };
+}
+
+static void drop_blocks(struct cop__heap *heap, const struct cop__block *end) {
+    struct cop__young *y = heap->young;
+    while (y->blocks != end) {
+        struct cop__block *block = y->blocks;
+        y->blocks = block->next;
+        y->words -= (uint32_t)(block->end - block->words);
+        cop__free(block);
+    }
+    heap->hend = end != NULL ? end->end : y->end;
 }
 
 void cop__heap_release(struct cop__heap *heap, const struct cop__heap_mark *mark) {
-    drop_list(heap->young_off, mark->young_off);
-    heap->young_off = mark->young_off;
-    while (heap->fragments != mark->fragments) {
-        struct cop__fragment *fragment = heap->fragments;
-        heap->fragments = fragment->next;
-        heap->young_words -= fragment->words;
+    struct cop__young *y = heap->young;
+    if (y->off != mark->young_off) {
+        drop_list(y->off, mark->young_off);
+        y->off = mark->young_off;
+    }
+    while (y->fragments != mark->fragments) {
+        struct cop__fragment *fragment = y->fragments;
+        y->fragments = fragment->next;
+        y->words -= fragment->words;
         cop__fragment_free(fragment);
     }
-    while (heap->young != mark->young) {
-        struct cop__block *block = heap->young;
-        heap->young = block->next;
-        heap->young_words -= (uint32_t)(block->end - block->words);
-        cop__free(block);
-    }
+    if (y->blocks != mark->young)
+        drop_blocks(heap, mark->young);
     heap->hp = mark->hp;
-    heap->hend = heap->young != NULL ? heap->young->end : heap->lent_end;
-}
-
-void cop__heap_drop_young(struct cop__heap *heap) {
-    if (heap->young_off != NULL) {
-        drop_list(heap->young_off, NULL);
-        heap->young_off = NULL;
-    }
-    if (heap->fragments != NULL) {
-        free_fragments(heap->fragments);
-        heap->fragments = NULL;
-    }
-    rewind_young(heap);
-    heap->since_full++;
 }
 
 /* ---- collecting ------------------------------------------------------------------------------ */
@@ -302,10 +373,9 @@ struct collection {
 
 /* Words that young may hold at most: the tail of each block may be unused. */
 static size_t young_bound(const struct cop__heap *heap) {
-    if (heap->young == NULL)
-        return (size_t)(heap->hp - heap->lent) + heap->young_words;
-    return (size_t)(heap->lent_end - heap->lent) + heap->young_words
-           - (size_t)(heap->hend - heap->hp);
+    const struct cop__young *y = heap->young;
+    size_t bound = (size_t)(cop__heap_region_top(heap) - y->region) + y->words;
+    return y->blocks == NULL ? bound : bound - (size_t)(heap->hend - heap->hp);
 }
 
 static void next_block(struct collection *gc, size_t words) {
@@ -352,7 +422,8 @@ static inline uint64_t *take(struct collection *gc, size_t words) {
 }
 
 static bool is_old(const struct cop__heap *heap, const uint64_t *at) {
-    if ((uintptr_t)at - (uintptr_t)heap->lent < (uintptr_t)heap->lent_end - (uintptr_t)heap->lent)
+    uintptr_t region = (uintptr_t)heap->young->region;
+    if ((uintptr_t)at - region < (uintptr_t)heap->young->end - region)
         return false;
     for (const struct cop__block *block = heap->old; block != NULL; block = block->next)
         if (at >= block->words && at < block->end)
@@ -481,6 +552,22 @@ static void move_all(struct collection *gc, struct cop__roots *roots, size_t cou
     }
 }
 
+/* The counted boxes of young, and the fragments. */
+static void sweep_young(struct cop__heap *heap) {
+    struct cop__young *y = heap->young;
+    if (y == &cop__nothing_young)
+        return;
+    sweep_off(heap, y->off);
+    y->off = NULL;
+    while (y->fragments != NULL) {
+        struct cop__fragment *fragment = y->fragments;
+        y->fragments = fragment->next;
+        sweep_off(heap, fragment->offheap);
+        fragment->offheap = NULL;
+        cop__fragment_free(fragment);
+    }
+}
+
 void cop__heap_collect(struct cop__heap *heap, struct cop__roots *roots, size_t count, bool full) {
     struct collection gc = { .heap = heap, .full = full, .bound = young_bound(heap) };
     gc.next = &gc.fresh;
@@ -507,15 +594,7 @@ void cop__heap_collect(struct cop__heap *heap, struct cop__roots *roots, size_t 
         keep_blocks(&gc, old);
         heap->since_full++;
     }
-    sweep_off(heap, heap->young_off);
-    heap->young_off = NULL;
-    while (heap->fragments != NULL) {
-        struct cop__fragment *fragment = heap->fragments;
-        heap->fragments = fragment->next;
-        sweep_off(heap, fragment->offheap);
-        fragment->offheap = NULL;
-        cop__fragment_free(fragment);
-    }
+    sweep_young(heap);
     rewind_young(heap);
     /* What is left of a small heap may be far less than what could have been: an idle process should
        not pay for its start. Once more, now that the size is known. */

@@ -8,7 +8,9 @@
  * Heaps. A cop_ctx begins with one of these: `(struct cop__heap *)ctx` is how src/term allocates.
  *
  * Young: a bump region that is *lent* (it belongs to the stack the process runs on) plus blocks
- *        taken with malloc when it is full, plus adopted message fragments.
+ *        taken with malloc when it is full, plus adopted message fragments. What is known of it, `struct
+ *        cop__young`, stands at the start of the lent region, so a process that waits without one does not
+ *        pay for it.
  * Old:   blocks that the collector filled. Terms are immutable: old never points to young.
  * A collection evacuates what the roots reach out of young into old, frees the young blocks and
  * fragments and rewinds the lent region. A full one also evacuates old into fresh blocks.
@@ -40,23 +42,33 @@ struct cop__fragment {
     uint64_t body[];
 };
 
-struct cop__heap {
-    uint64_t *hp, *hend;             /* where the next box goes; end of the current young block */
-    uint64_t *lent, *lent_end;       /* the lent region, NULL when none */
-    struct cop__block *young;        /* malloc'ed young blocks, current first */
+struct cop__young {
+    uint64_t *end;                   /* of the region that begins behind this struct */
+    struct cop__block *blocks;       /* malloc'ed, current first */
     struct cop__fragment *fragments; /* adopted messages */
-    struct cop__offbox *young_off, *old_off;
+    struct cop__offbox *off;
+    uint32_t words;     /* in malloc'ed blocks and fragments */
+    uint32_t off_bytes; /* bytes of shared binaries reached from young boxes */
+    uint32_t held;      /* > 0: the limit's hook is not called; see cop__heap_hold */
+    uint64_t region[];
+};
+enum { COP__YOUNG_WORDS = sizeof(struct cop__young) / sizeof(uint64_t) };
+
+struct cop__heap {
+    uint64_t *hp, *hend;      /* where the next box goes; end of the current young block */
+    struct cop__young *young; /* never NULL: cop__nothing_young when nothing is lent nor young */
+    struct cop__offbox *old_off;
     struct cop__block *old; /* current first */
-    uint32_t young_words;   /* in malloc'ed young blocks and fragments */
     uint32_t old_words;     /* in old blocks */
     uint32_t old_live;      /* words that the last full collection kept */
     uint32_t since_full;    /* minor collections since then */
     uint32_t fullsweep_after;
-    uint32_t limit_words;     /* the hook is called when more is taken; 0: never */
-    uint32_t held;            /* > 0: not now; see cop__heap_hold */
-    uint32_t min_words;       /* no less is taken when memory is taken at all */
-    uint32_t young_off_bytes; /* bytes of shared binaries reached from young boxes */
+    uint32_t limit_words; /* the hook is called when more is taken; 0: never */
+    uint32_t min_words;   /* no less is taken when memory is taken at all */
 };
+_Static_assert(sizeof(struct cop__heap) == 64, "a heap at rest is one cache line");
+
+extern struct cop__young cop__nothing_young; /* is never written */
 
 struct cop__roots {
     cop_term *first;
@@ -64,13 +76,15 @@ struct cop__roots {
 };
 
 void cop__heap_init(struct cop__heap *heap);
-/* Lends the bump region [start, start + words) to the heap; nothing young may be alive. */
+/* Lends the bump region [start, start + words) to the heap, COP__YOUNG_WORDS of it for what the heap knows of
+   it; nothing young may be alive but adopted fragments. */
 void cop__heap_lend(struct cop__heap *heap, uint64_t *start, size_t words);
 /* Takes it back; returns where it starts. Nothing young may be alive in it. */
 uint64_t *cop__heap_unlend(struct cop__heap *heap);
 /* True when nothing at all was allocated or adopted since the last collection. */
 static inline bool cop__heap_young_is_empty(const struct cop__heap *heap) {
-    return heap->hp == heap->lent && heap->fragments == NULL && heap->young == NULL;
+    const struct cop__young *y = heap->young;
+    return heap->hp == y->region && y->fragments == NULL && y->blocks == NULL;
 }
 uint64_t *cop__heap_more(struct cop__heap *heap, size_t words);
 /* Room for a box of that many words. Never NULL; out of memory stops the program. */
@@ -80,6 +94,13 @@ static inline uint64_t *cop__heap_alloc(struct cop__heap *heap, size_t words) {
         return cop__heap_more(heap, words);
     heap->hp = at + words;
     return at;
+}
+/* A young that may be written: one of its own when nothing is lent. */
+struct cop__young *cop__heap_own_young(struct cop__heap *heap);
+static inline struct cop__young *cop__heap_young(struct cop__heap *heap) {
+    if (__builtin_expect(heap->young == &cop__nothing_young, 0))
+        return cop__heap_own_young(heap);
+    return heap->young;
 }
 /* The heap keeps this fragment until its next collection. */
 void cop__heap_adopt(struct cop__heap *heap, struct cop__fragment *fragment);
@@ -103,6 +124,8 @@ void cop__heap_drop_young(struct cop__heap *heap);
 bool cop__heap_wants_full(const struct cop__heap *heap);
 /* Nothing is alive any more: frees everything, keeps the lent region. */
 void cop__heap_reset(struct cop__heap *heap);
+/* Up to where the lent region is in use. */
+const uint64_t *cop__heap_region_top(const struct cop__heap *heap);
 /* Words in use: young region and blocks, fragments, old. */
 size_t cop__heap_words(const struct cop__heap *heap);
 
@@ -113,7 +136,7 @@ struct cop__heap_mark {
     struct cop__fragment *fragments;
     struct cop__offbox *young_off;
 };
-struct cop__heap_mark cop__heap_mark(const struct cop__heap *heap);
+struct cop__heap_mark cop__heap_mark(struct cop__heap *heap);
 void cop__heap_release(struct cop__heap *heap, const struct cop__heap_mark *mark);
 
 /* Copying between heaps: the words needed for a deep copy, then the copy, which fills exactly them
@@ -135,10 +158,14 @@ extern void (*cop__limit_hook)(cop_ctx *ctx);
 void cop__heap_check_limit(struct cop__heap *heap);
 /* Between these the hook is not called: for code that would lose something of its own if it did not
    go on. Pairs may nest; what raises in between leaves by cop__heap_drop_holds. */
-static inline void cop__heap_hold(struct cop__heap *heap) { heap->held++; }
+static inline void cop__heap_hold(struct cop__heap *heap) { cop__heap_young(heap)->held++; }
 static inline void cop__heap_let(struct cop__heap *heap) {
-    if (--heap->held == 0 && __builtin_expect(heap->limit_words != 0, 0))
+    if (--heap->young->held == 0 && __builtin_expect(heap->limit_words != 0, 0))
         cop__heap_check_limit(heap);
+}
+static inline void cop__heap_drop_holds(struct cop__heap *heap) {
+    if (__builtin_expect(heap->young->held != 0, 0))
+        heap->young->held = 0;
 }
 /* Bytes of the shared binaries that it and these further lists refer to, each counted once. */
 size_t cop__heap_shared_bytes(const struct cop__heap *heap, const struct cop__offbox *const *more,

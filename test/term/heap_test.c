@@ -161,7 +161,7 @@ static void stress_round(cop_ctx *ctx, cop_term *roots, uint64_t *seed, bool ful
         EXPECT_INT(cop__term_words(roots[i]), cop__term_words(expected[i]));
         cop__fragment_free(copies[i]);
     }
-    EXPECT(heap_of(ctx)->young == NULL && heap_of(ctx)->fragments == NULL);
+    EXPECT(heap_of(ctx)->young->blocks == NULL && heap_of(ctx)->young->fragments == NULL);
     if (full)
         EXPECT_INT(resources_alive, resources_in(roots, ROOTS));
 }
