@@ -506,4 +506,15 @@ void cop__scope_leave_with(struct cop__scope *scope, cop_term *keep) {
     cop__leave(p);
 }
 
-void cop__scope_leave(struct cop__scope *scope) { cop__scope_leave_with(scope, NULL); }
+void cop__scope_leave(struct cop__scope *scope) {
+    cop_ctx *p = scope->ctx;
+    struct cop__heap_mark mark;
+    memcpy(&mark, scope->mark, sizeof mark);
+    if (__builtin_expect(p->dictionary.w != scope->dictionary, 0)) {
+        cop__scope_leave_with(scope, NULL);
+        return;
+    }
+    cop__enter(p);
+    cop__heap_release(&p->heap, &mark);
+    cop__leave(p);
+}

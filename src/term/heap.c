@@ -327,7 +327,7 @@ static void drop_blocks(struct cop__heap *heap, const struct cop__block *end) {
     heap->hend = end != NULL ? end->end : y->end;
 }
 
-void cop__heap_release(struct cop__heap *heap, const struct cop__heap_mark *mark) {
+void cop__heap_release_more(struct cop__heap *heap, const struct cop__heap_mark *mark) {
     struct cop__young *y = heap->young;
     if (y->off != mark->young_off) {
         drop_list(y->off, mark->young_off);

@@ -137,7 +137,14 @@ struct cop__heap_mark {
     struct cop__offbox *young_off;
 };
 struct cop__heap_mark cop__heap_mark(struct cop__heap *heap);
-void cop__heap_release(struct cop__heap *heap, const struct cop__heap_mark *mark);
+void cop__heap_release_more(struct cop__heap *heap, const struct cop__heap_mark *mark);
+static inline void cop__heap_release(struct cop__heap *heap, const struct cop__heap_mark *mark) {
+    const struct cop__young *y = heap->young;
+    if (y->blocks == mark->young && y->fragments == mark->fragments && y->off == mark->young_off)
+        heap->hp = mark->hp;
+    else
+        cop__heap_release_more(heap, mark);
+}
 
 /* Copying between heaps: the words needed for a deep copy, then the copy, which fills exactly them
    and links its counted boxes into *offheap. Neither recurses: stacks are small. Immediates need
