@@ -43,6 +43,7 @@ int cop__cpu_count(void) {
 
 /* How a barrier is made; the best way that the kernel (or a sandbox) allows. */
 static enum { BARRIER_BY_PROTECTION, BARRIER_GLOBAL, BARRIER_EXPEDITED } barrier_way;
+bool cop__membarrier_is_quick;
 
 void cop__membarrier_init(void) {
     long commands = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
@@ -53,6 +54,7 @@ void cop__membarrier_init(void) {
         barrier_way = BARRIER_EXPEDITED;
     else if ((commands & MEMBARRIER_CMD_GLOBAL) != 0)
         barrier_way = BARRIER_GLOBAL;
+    cop__membarrier_is_quick = barrier_way == BARRIER_EXPEDITED;
 }
 
 /* Taking a right away from a page in use interrupts every CPU that runs this program. That is so on

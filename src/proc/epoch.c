@@ -2,9 +2,9 @@
 /*
  * Epochs: when memory that others may still be reading can be freed.
  *
- * A reader pins the present epoch, follows pointers without a lock, and unpins: two writes to a cache
- * line of its own worker and no shared one. Who takes an object out of a structure retires it. Retired
- * objects gather in the worker's record; 32 of them are closed into a batch with the epoch that is
+ * A reader pins the present epoch, follows pointers without a lock, and unpins: two plain writes to a
+ * cache line of its own worker and no shared one. Who takes an object out of a structure retires it.
+ * Retired objects gather in the worker's record; 64 of them are closed into a batch with the epoch that is
  * read then, and the epoch may go on by one when no one is pinned in an older one. A batch is released
  * when the epoch is two beyond its own.
  *
@@ -12,10 +12,15 @@
  *     limbo:                    batch(epoch 7) -> batch(8) -> ...          epoch: 9
  *                               free now           wait
  *
- * Why two: who could hold an object of a batch closed in epoch e was pinned before, in e or earlier
- * (he read the epoch again after he had announced it), and while he is, the epoch stays below e + 2.
- * Who pins later than that read the epoch through a chain of writes that begins with the batch's own
- * read of it (a write in form), so he sees that the object is gone.
+ * Pinning has no barrier of its own: who moves the epoch puts one on all threads (cop__membarrier)
+ * between reading the epoch and looking at the pins. A pin written before that is seen; who pins after it
+ * sees all that had been taken out before. Where such a barrier would be slow, pinning is one.
+ *
+ * Why two: who could hold an object of a batch closed in epoch e has pinned e or an earlier one, and has
+ * not unpinned. The step from e + 1 looked at all pins: it saw his, and did not happen; or his came after
+ * the step's barrier, and the batch's read of the epoch (a write in form) begins a chain of writes up to
+ * the step's own reading of it, so he sees that the object is gone. The same chain leads to who pinned
+ * e + 1, which the step lets pass.
  *
  * Invariants
  *   1. A batch's epoch is read after all its objects were taken out.
@@ -25,17 +30,10 @@
  */
 #include "proc/epoch.h"
 
+#include "os/barrier.h"
 #include "proc/proc.h"
 
-enum { BATCH = 32 };
-
-struct cop__epoch_record {
-    uint64_t pinned; /* atomic: epoch << 1 | 1, or 0 */
-    uint32_t busy;   /* atomic: it is some worker's */
-    uint32_t pending_count;
-    struct cop__retired *pending;
-    struct cop__epoch_record *next; /* of all */
-} __attribute__((aligned(64)));
+enum { BATCH = 64 };
 
 struct batch {
     struct batch *next;
@@ -73,25 +71,32 @@ static struct cop__epoch_record *record_of(struct cop__worker *w) {
     return w->epoch;
 }
 
-struct cop__epoch_record *cop__epoch_pin(struct cop__worker *w) {
-    struct cop__epoch_record *r = record_of(w);
-    uint64_t seen = __atomic_load_n(&epoch, __ATOMIC_ACQUIRE), now;
-    COP_ASSERT(r->pinned == 0);
-    for (;; seen = now) {
+/* The write of the pin and the read of the epoch stand in one order with those of advance(). */
+static void pin_with_barrier(struct cop__epoch_record *r, uint64_t seen) {
+    for (uint64_t now;; seen = now) {
         __atomic_store_n(&r->pinned, seen << 1 | 1, __ATOMIC_SEQ_CST);
         now = __atomic_load_n(&epoch, __ATOMIC_SEQ_CST);
-        if (__builtin_expect(now == seen, 1))
-            return r;
+        if (now == seen)
+            return;
     }
 }
 
-void cop__epoch_unpin(struct cop__epoch_record *r) {
-    __atomic_store_n(&r->pinned, 0, __ATOMIC_RELEASE);
+struct cop__epoch_record *cop__epoch_pin(struct cop__worker *w) {
+    struct cop__epoch_record *r = record_of(w);
+    uint64_t seen = __atomic_load_n(&epoch, __ATOMIC_ACQUIRE);
+    COP_ASSERT(r->pinned == 0);
+    __atomic_store_n(&r->pinned, seen << 1 | 1, __ATOMIC_RELEASE);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (__builtin_expect(!cop__membarrier_is_quick, 0))
+        pin_with_barrier(r, seen);
+    return r;
 }
 
 /* Goes on by one if it may. */
 static bool advance(void) {
     uint64_t now = __atomic_load_n(&epoch, __ATOMIC_SEQ_CST);
+    if (cop__membarrier_is_quick)
+        cop__membarrier();
     for (struct cop__epoch_record *r = __atomic_load_n(&records, __ATOMIC_ACQUIRE); r != NULL;
          r = r->next) {
         uint64_t pinned = __atomic_load_n(&r->pinned, __ATOMIC_SEQ_CST);

@@ -5,7 +5,15 @@
 #include <stdint.h>
 
 struct cop__worker;
-struct cop__epoch_record;
+
+/* A worker's; see epoch.c. */
+struct cop__epoch_record {
+    uint64_t pinned; /* atomic: epoch << 1 | 1, or 0 */
+    uint32_t busy;   /* atomic: it is some worker's */
+    uint32_t pending_count;
+    struct cop__retired *pending;
+    struct cop__epoch_record *next; /* of all */
+} __attribute__((aligned(64)));
 
 /* The first field of what may be retired. */
 struct cop__retired {
@@ -18,7 +26,9 @@ struct cop__retired {
  * A pin is not nested. unpin takes what pin returned.
  */
 struct cop__epoch_record *cop__epoch_pin(struct cop__worker *w);
-void cop__epoch_unpin(struct cop__epoch_record *record);
+static inline void cop__epoch_unpin(struct cop__epoch_record *record) {
+    __atomic_store_n(&record->pinned, 0, __ATOMIC_RELEASE);
+}
 /* release(object) is called once nobody who is pinned now can still hold it. The object must not be
    reachable any more. Not while locks are held: what is due is released at once. */
 void cop__epoch_retire(struct cop__worker *w, struct cop__retired *object);
