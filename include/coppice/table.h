@@ -69,6 +69,10 @@ cop_table_status cop_table_put(cop_ctx *ctx, cop_table table, cop_term key, cop_
 cop_table_status cop_table_get(cop_ctx *ctx, cop_table table, cop_term key, cop_pid *owner,
                                cop_term *value);
 
+/* The rows of a key whose owners live, as [{owner, value}] in the order in which they came; *list is []
+   if there are none, or GONE. Elixir: :ets.lookup/2. */
+cop_table_status cop_table_lookup(cop_ctx *ctx, cop_table table, cop_term key, cop_term *list);
+
 typedef enum cop_table_what {
     COP_TABLE_ENTRIES, /* {owner, value} */
     COP_TABLE_KEYS,

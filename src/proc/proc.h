@@ -593,7 +593,10 @@ cop_term cop__max_heap_map(cop_ctx *ctx, const cop_ctx *p);
 /* The value of an item for p itself, or COP_NONE. */
 cop_term cop__ask(cop_ctx *ctx, enum cop__signal kind, cop_term pid, cop_term what);
 /* Is it a local pid or port that lives? */
-bool cop__is_here(cop_term id);
+static inline bool cop__is_here(cop_term id) {
+    const struct cop__slot *slot = cop__slot_of(id);
+    return slot != NULL && __atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE) == id.w;
+}
 const char *cop__entry_name(const cop_ctx *p); /* NULL when it has none of its own */
 /* What process.c, flag.c and info.c read of options. */
 bool cop__priority_from(cop_term t, cop_priority *out);

@@ -135,11 +135,6 @@ void cop__process_exit(cop_ctx *ctx, cop_term dest, cop_term reason) {
 
 /* ---- links ------------------------------------------------------------------------------------------ */
 
-bool cop__is_here(cop_term id) {
-    struct cop__slot *slot = cop__slot_of(id);
-    return slot != NULL && __atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE) == id.w;
-}
-
 void cop__process_link(cop_ctx *ctx, cop_term dest) {
     cop__enter(ctx);
     if (!cop__is_local_pid(dest) && !cop__is_local_port(dest))

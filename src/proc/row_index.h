@@ -9,26 +9,27 @@
  * The rows of a table and the two ways to find them: see row_index.c.
  */
 struct cop__link {
+    struct cop__link *prev; /* of the first row: the last one; NULL: it is in no index */
+    uint32_t count;         /* of the first row only; atomic */
+    uint32_t hash;
     struct cop__link *next; /* atomic: the next row of the same key (or owner) */
-    struct cop__link *prev; /* NULL: it is the first, which stands in a cell */
-    struct cop__link *last; /* of the first row only */
-    uint64_t count;         /* likewise; atomic */
-    uint64_t hash;
 };
 
 enum cop__by { BY_OWNER, BY_KEY };
 
-/* What a lookup reads stands together: the link by key, the owner, the body's begin, the key. */
+/*
+ * A row has two cache lines, if its terms are small: the first is for writers, all that a lookup reads
+ * is in the second. It is what it is until it is freed, but for the links.
+ */
 struct cop__row {
     struct cop__retired retired; /* first */
-    bool in_table;               /* under the locks of its shards */
-    cop_term object;             /* {key, {owner, value}}, which is the body */
     struct cop__offbox *offheap;
     struct cop__link by[2];
-    uint64_t owner;  /* a pid's word; 0: nobody's */
-    uint64_t body[]; /* header, key, entry; header, owner, value; what these point to */
-};
-enum { ROW_KEY = 1, ROW_ENTRY = 2, ROW_OWNER = 4, ROW_VALUE = 5, ROW_WORDS = 6 };
+    uint64_t owner; /* a pid's word; 0: nobody's */
+    cop_term key, value;
+    uint64_t boxes[]; /* of the key and the value */
+} __attribute__((aligned(64)));
+_Static_assert(offsetof(struct cop__row, by[BY_KEY].next) == 64, "a lookup reads one line");
 
 struct cop__cells;
 struct cop__shard {
@@ -48,23 +49,17 @@ struct cop__index {
 struct cop__sought {
     cop_term key;
     uint64_t owner;
-    uint64_t hash;
+    uint32_t hash;
 };
 
 static inline struct cop__row *cop__row_of(struct cop__link *link, enum cop__by by) {
     return (struct cop__row *)((char *)link - offsetof(struct cop__row, by)
                                - by * sizeof(struct cop__link));
 }
-static inline cop_term cop__row_key(const struct cop__row *row) {
-    return (cop_term){ row->body[ROW_KEY] };
-}
-static inline cop_term cop__row_value(const struct cop__row *row) {
-    return (cop_term){ row->body[ROW_VALUE] };
-}
 static inline struct cop__link *cop__link_next(const struct cop__link *link) {
     return __atomic_load_n(&link->next, __ATOMIC_ACQUIRE);
 }
-static inline struct cop__shard *cop__shard_of(struct cop__index *index, uint64_t hash) {
+static inline struct cop__shard *cop__shard_of(struct cop__index *index, uint32_t hash) {
     return &index->shards[hash % COP__SHARDS];
 }
 
@@ -74,9 +69,10 @@ struct cop__sought cop__sought_key(cop_term key);
 struct cop__sought cop__sought_owner(uint64_t owner);
 /* The first row, or NULL. Pinned, or under the shard's lock. */
 struct cop__link *cop__index_find(struct cop__index *index, const struct cop__sought *sought);
-/* Under the shard's lock; the worker is for what is retired, which comes out as *old (NULL: nothing)
-   to be retired without the lock. */
-void cop__index_add(struct cop__index *index, struct cop__link *link,
+struct cop__link *cop__index_find_key(struct cop__index *index, cop_term key);
+/* Under the shard's lock. Adds behind the rows that are there, of which cop__index_find gave the first.
+   An array that was replaced comes out as *old (else NULL), to be retired without the lock. */
+void cop__index_add(struct cop__index *index, struct cop__link *first, struct cop__link *link,
                     const struct cop__sought *sought, struct cop__retired **old);
 void cop__index_remove(struct cop__index *index, struct cop__link *link,
                        const struct cop__sought *sought);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared tables: rows {key, {owner, value}} in blocks of their own, in two indexes (row_index.c), by key
+ * Shared tables: rows of key, owner and value in blocks of their own, in two indexes (row_index.c), by key
  * and by owner. This file owns the list of all tables, their names, and the calls.
  *
  *     id --> place --> table --> keys:   shards, cells, rows of one key
@@ -13,8 +13,8 @@
  *
  * Invariants
  *   1. Locks are taken in this order: the owner's shard, the key's shard; one of each at most.
- *   2. A row of somebody's is in both indexes or in none, seen under both locks; `in_table` says
- *      which. A row of nobody's is only in the index by key, and has no other row beside it.
+ *   2. A row of somebody's is in both indexes or in none, seen under both locks. A row of nobody's is
+ *      only in the index by key, and has no other row beside it.
  *   3. A table's name leads to its id as long as the process that made it lives.
  * Threads: any process's runner; a table's end also from where processes are freed.
  */
@@ -70,7 +70,7 @@ struct use {
     struct table *table; /* NULL: gone */
 };
 
-static struct use begin(cop_ctx *ctx, cop_table id) {
+static inline struct use begin(cop_ctx *ctx, cop_table id) {
     cop__enter(ctx);
     cop__heap_hold(&ctx->heap);
     struct use u = { .ctx = ctx, .pin = cop__epoch_pin(ctx->worker) };
@@ -85,7 +85,7 @@ static void retire(struct use *u, struct cop__retired *object) {
 }
 
 /* Ends a call that has looked at so many rows. */
-static cop_table_status end(struct use *u, cop_table_status status, size_t rows) {
+static inline cop_table_status end(struct use *u, cop_table_status status, size_t rows) {
     cop_ctx *ctx = u->ctx;
     if (u->table == NULL)
         status = COP_TABLE_GONE;
@@ -219,18 +219,31 @@ static cop_term copy_into(cop_term t, uint64_t **hp, struct cop__offbox **offhea
 }
 
 static struct cop__row *row_new(cop_term owner, cop_term key, cop_term value) {
-    size_t words = ROW_WORDS + cop__term_words(key) + cop__term_words(value);
-    struct cop__row *row = cop__malloc(sizeof *row + words * sizeof(uint64_t));
-    *row = (struct cop__row){ .retired.release = row_free, .owner = owner.w };
-    uint64_t *b = row->body, *hp = b + ROW_WORDS;
-    b[0] = b[3] = cop__header(BOX_TUPLE, 2);
-    b[ROW_KEY] = copy_into(key, &hp, &row->offheap).w;
-    b[ROW_ENTRY] = cop__box_term(b + 3).w;
-    b[ROW_OWNER] = owner.w != 0 ? owner.w : cop_a(nil).t.w;
-    b[ROW_VALUE] = copy_into(value, &hp, &row->offheap).w;
-    row->object = cop__box_term(b);
+    size_t words = cop__term_words(key) + cop__term_words(value);
+    struct cop__row *row =
+        cop__aligned_alloc(64, offsetof(struct cop__row, boxes) + words * sizeof(uint64_t));
+    uint64_t *hp = row->boxes;
+    row->retired.release = row_free;
+    row->offheap = NULL;
+    row->owner = owner.w;
+    row->key = copy_into(key, &hp, &row->offheap);
+    row->value = copy_into(value, &hp, &row->offheap);
+    row->by[BY_KEY].prev = NULL;
     return row;
 }
+
+/* What a match specification is shown: {key, {owner, value}}, in these words. */
+enum { OBJECT_WORDS = 6 };
+static cop_term row_object(const struct cop__row *row, uint64_t words[OBJECT_WORDS]) {
+    words[0] = words[3] = cop__header(BOX_TUPLE, 2);
+    words[1] = row->key.w;
+    words[2] = cop__box_term(words + 3).w;
+    words[4] = row->owner != 0 ? row->owner : cop_a(nil).t.w;
+    words[5] = row->value.w;
+    return cop__box_term(words);
+}
+
+static bool is_in_table(const struct cop__row *row) { return row->by[BY_KEY].prev != NULL; }
 
 static bool is_live(const struct cop__row *row) {
     return row->owner == 0 || cop__is_here((cop_term){ row->owner });
@@ -258,13 +271,15 @@ static void unlock_both(struct table *t, const struct cop__sought *owner,
         cop__unlock(&cop__shard_of(&t->owners, owner->hash)->lock);
 }
 
-/* Under both locks. */
-static void add_row(struct table *t, struct cop__row *row, const struct cop__sought *owner,
-                    const struct cop__sought *key, struct cop__retired *old[2]) {
-    cop__index_add(&t->keys, &row->by[BY_KEY], key, &old[0]);
+/* Under both locks; there: the first row of the key. */
+static void add_row(struct table *t, struct cop__row *row, struct cop__row *there,
+                    const struct cop__sought *owner, const struct cop__sought *key,
+                    struct cop__retired *old[2]) {
+    struct cop__link *first = there == NULL ? NULL : &there->by[BY_KEY];
+    cop__index_add(&t->keys, first, &row->by[BY_KEY], key, &old[0]);
     if (row->owner != 0)
-        cop__index_add(&t->owners, &row->by[BY_OWNER], owner, &old[1]);
-    row->in_table = true;
+        cop__index_add(&t->owners, cop__index_find(&t->owners, owner), &row->by[BY_OWNER], owner,
+                       &old[1]);
 }
 
 cop_table_status cop_table_insert(cop_ctx *ctx, cop_table table, cop_pid owner, cop_term key,
@@ -276,18 +291,19 @@ cop_table_status cop_table_insert(cop_ctx *ctx, cop_table table, cop_pid owner, 
     if (t == NULL)
         return end(&u, COP_TABLE_GONE, 0);
     struct cop__row *row = row_new(owner.t, key, value);
-    struct cop__sought by_key = cop__sought_key(cop__row_key(row));
+    struct cop__sought by_key = cop__sought_key(row->key);
     struct cop__sought by_owner = cop__sought_owner(owner.t.w);
     struct cop__retired *old[2] = { NULL, NULL };
     lock_both(t, &by_owner, &by_key);
-    struct cop__row *there = t->duplicate ? NULL : first_of(t, &by_key);
+    struct cop__row *there = first_of(t, &by_key);
     uint64_t holder_word = there != NULL ? there->owner : 0;
-    if (there == NULL)
-        add_row(t, row, &by_owner, &by_key, old);
+    bool added = there == NULL || t->duplicate;
+    if (added)
+        add_row(t, row, there, &by_owner, &by_key, old);
     unlock_both(t, &by_owner, &by_key);
     retire(&u, old[0]);
     retire(&u, old[1]);
-    if (there == NULL)
+    if (added)
         return end(&u, COP_TABLE_OK, 0);
     row_free(&row->retired);
     if (holder != NULL)
@@ -303,8 +319,6 @@ static bool swap_row(struct table *t, struct cop__row *there, struct cop__row *r
     cop__index_replace(&t->keys, &there->by[BY_KEY], &row->by[BY_KEY], key);
     if (row->owner != 0)
         cop__index_replace(&t->owners, &there->by[BY_OWNER], &row->by[BY_OWNER], owner);
-    there->in_table = false;
-    row->in_table = true;
     return true;
 }
 
@@ -316,7 +330,7 @@ static cop_table_status put(cop_ctx *ctx, cop_table table, cop_term owner, cop_t
     if (t == NULL || t->duplicate)
         return end(&u, COP_TABLE_MISSING, 0);
     struct cop__row *row = row_new(owner, key, value);
-    struct cop__sought by_key = cop__sought_key(cop__row_key(row));
+    struct cop__sought by_key = cop__sought_key(row->key);
     struct cop__sought by_owner = cop__sought_owner(owner.w);
     struct cop__retired *old[2] = { NULL, NULL };
     lock_both(t, &by_owner, &by_key);
@@ -324,7 +338,7 @@ static cop_table_status put(cop_ctx *ctx, cop_table table, cop_term owner, cop_t
     bool swapped = swap_row(t, there, row, &by_owner, &by_key);
     bool added = !swapped && there == NULL && owner.w == 0;
     if (added)
-        add_row(t, row, &by_owner, &by_key, old);
+        add_row(t, row, NULL, &by_owner, &by_key, old);
     unlock_both(t, &by_owner, &by_key);
     retire(&u, old[0]);
     if (swapped)
@@ -354,14 +368,14 @@ cop_table_status cop_table_put(cop_ctx *ctx, cop_table table, cop_term key, cop_
 cop_table_status cop_table_get(cop_ctx *ctx, cop_table table, cop_term key, cop_pid *owner,
                                cop_term *value) {
     struct use u = begin(ctx, table);
-    struct cop__sought sought = cop__sought_key(key);
-    const struct cop__row *row = u.table == NULL ? NULL : first_of(u.table, &sought);
-    if (row == NULL)
+    struct cop__link *first = u.table == NULL ? NULL : cop__index_find_key(&u.table->keys, key);
+    if (first == NULL)
         return end(&u, COP_TABLE_MISSING, 0);
+    const struct cop__row *row = cop__row_of(first, BY_KEY);
     if (owner != NULL)
         owner->t.w = row->owner;
     if (value != NULL)
-        *value = cop__term_copy_to(ctx, cop__row_value(row));
+        *value = cop__term_copy_to(ctx, row->value);
     return end(&u, COP_TABLE_OK, 0);
 }
 
@@ -417,8 +431,7 @@ static struct cop__row *step(struct walk *w) {
 
 static bool has_key(const struct walk *w, const struct cop__row *row) {
     return cop_is_none(w->query->key)
-           || (row->by[BY_KEY].hash == w->key.hash
-               && cop__same_key(cop__row_key(row), w->query->key));
+           || (row->by[BY_KEY].hash == w->key.hash && cop__same_key(row->key, w->query->key));
 }
 
 static struct cop__row *next(struct walk *w) {
@@ -449,12 +462,12 @@ static uint64_t *out_add(cop_ctx *ctx, struct out *out, size_t words) {
 
 static void out_term(cop_ctx *ctx, struct out *out, cop_term t) { out_add(ctx, out, 0)[0] = t.w; }
 
-static void out_entry(cop_ctx *ctx, struct out *out, const struct cop__row *row) {
+static inline void out_entry(cop_ctx *ctx, struct out *out, const struct cop__row *row) {
     uint64_t *cons = out_add(ctx, out, 3);
     cons[0] = cop__box_term(cons + 2).w;
     cons[2] = cop__header(BOX_TUPLE, 2);
-    cons[3] = row->body[ROW_OWNER];
-    cons[4] = cop__term_copy_to(ctx, cop__row_value(row)).w;
+    cons[3] = row->owner != 0 ? row->owner : cop_a(nil).t.w;
+    cons[4] = cop__term_copy_to(ctx, row->value).w;
 }
 
 static void out_row(cop_ctx *ctx, struct out *out, cop_table_what what,
@@ -462,9 +475,9 @@ static void out_row(cop_ctx *ctx, struct out *out, cop_table_what what,
     if (what == COP_TABLE_ENTRIES)
         out_entry(ctx, out, row);
     else if (what == COP_TABLE_KEYS)
-        out_term(ctx, out, cop__term_copy_to(ctx, cop__row_key(row)));
+        out_term(ctx, out, cop__term_copy_to(ctx, row->key));
     else
-        out_term(ctx, out, cop__term_copy_to(ctx, cop__row_value(row)));
+        out_term(ctx, out, cop__term_copy_to(ctx, row->value));
 }
 
 static const struct cop__match_spec *spec_of(cop_ctx *ctx, const cop_table_query *query) {
@@ -476,13 +489,11 @@ static const struct cop__match_spec *spec_of(cop_ctx *ctx, const cop_table_query
     return spec;
 }
 
-/* The rows of a key that live, as entries: what is asked for most. */
-static cop_table_status read_key(cop_ctx *ctx, cop_table table, cop_term key, cop_term *list) {
+cop_table_status cop_table_lookup(cop_ctx *ctx, cop_table table, cop_term key, cop_term *list) {
     struct use u = begin(ctx, table);
     struct out out = { .list = COP_NIL };
-    struct cop__sought sought = cop__sought_key(key);
     size_t seen = 0;
-    struct cop__link *link = u.table == NULL ? NULL : cop__index_find(&u.table->keys, &sought);
+    struct cop__link *link = u.table == NULL ? NULL : cop__index_find_key(&u.table->keys, key);
     for (; link != NULL; link = cop__link_next(link), seen++) {
         const struct cop__row *row = cop__row_of(link, BY_KEY);
         if (is_live(row))
@@ -494,14 +505,12 @@ static cop_table_status read_key(cop_ctx *ctx, cop_table table, cop_term key, co
 
 cop_table_status cop_table_read(cop_ctx *ctx, cop_table table, const cop_table_query *query,
                                 cop_term *list) {
-    if (!cop_is_none(query->key) && cop_is_none(query->owner.t) && cop_is_none(query->spec)
-        && query->what == COP_TABLE_ENTRIES && !query->with_dead)
-        return read_key(ctx, table, query->key, list);
     const struct cop__match_spec *spec = spec_of(ctx, query);
     struct use u = begin(ctx, table);
     struct walk w = walk_over(u.table, query, spec);
     struct out out = { .list = COP_NIL };
     struct cop__row *row;
+    uint64_t words[OBJECT_WORDS];
     cop_term result;
     while ((row = next(&w)) != NULL) {
         if (spec == NULL) {
@@ -509,7 +518,7 @@ cop_table_status cop_table_read(cop_ctx *ctx, cop_table table, const cop_table_q
             continue;
         }
         struct cop__heap_mark mark = cop__heap_mark(&ctx->heap);
-        if (cop__match_spec_match(ctx, spec, row->object, true, &result))
+        if (cop__match_spec_match(ctx, spec, row_object(row, words), true, &result))
             out_term(ctx, &out, result);
         else
             cop__heap_release(&ctx->heap, &mark);
@@ -519,11 +528,13 @@ cop_table_status cop_table_read(cop_ctx *ctx, cop_table table, const cop_table_q
 }
 
 /* Is the specification's result for this row true? Leaves nothing on the heap. */
-static bool is_true_for(cop_ctx *ctx, const struct cop__match_spec *spec, cop_term object) {
+static bool is_true_for(cop_ctx *ctx, const struct cop__match_spec *spec,
+                        const struct cop__row *row) {
     struct cop__heap_mark mark = cop__heap_mark(&ctx->heap);
+    uint64_t words[OBJECT_WORDS];
     cop_term result;
-    bool yes =
-        cop__match_spec_match(ctx, spec, object, true, &result) && result.w == cop_a(true).t.w;
+    bool yes = cop__match_spec_match(ctx, spec, row_object(row, words), true, &result)
+               && result.w == cop_a(true).t.w;
     cop__heap_release(&ctx->heap, &mark);
     return yes;
 }
@@ -552,7 +563,7 @@ cop_table_status cop_table_count(cop_ctx *ctx, cop_table table, const cop_table_
         return end(&u, COP_TABLE_OK, 0);
     }
     for (struct cop__row *row; (row = next(&w)) != NULL;)
-        *count += spec == NULL || is_true_for(ctx, spec, row->object);
+        *count += spec == NULL || is_true_for(ctx, spec, row);
     return end(&u, COP_TABLE_OK, w.seen);
 }
 
@@ -561,15 +572,14 @@ cop_table_status cop_table_count(cop_ctx *ctx, cop_table table, const cop_table_
 /* False if somebody else was faster. */
 static bool remove_row(struct use *u, struct cop__row *row) {
     struct table *t = u->table;
-    struct cop__sought key = { .key = cop__row_key(row), .hash = row->by[BY_KEY].hash };
+    struct cop__sought key = { .key = row->key, .hash = row->by[BY_KEY].hash };
     struct cop__sought owner = cop__sought_owner(row->owner);
     lock_both(t, &owner, &key);
-    bool there = row->in_table;
+    bool there = is_in_table(row);
     if (there) {
         cop__index_remove(&t->keys, &row->by[BY_KEY], &key);
         if (row->owner != 0)
             cop__index_remove(&t->owners, &row->by[BY_OWNER], &owner);
-        row->in_table = false;
     }
     unlock_both(t, &owner, &key);
     if (there)
@@ -586,7 +596,7 @@ cop_table_status cop_table_remove(cop_ctx *ctx, cop_table table, const cop_table
     struct walk w = walk_over(u.table, &all_rows, spec);
     size_t count = 0;
     for (struct cop__row *row; (row = next(&w)) != NULL;)
-        if (row->owner == query->owner.t.w && (spec == NULL || is_true_for(ctx, spec, row->object)))
+        if (row->owner == query->owner.t.w && (spec == NULL || is_true_for(ctx, spec, row)))
             count += remove_row(&u, row);
     if (removed != NULL)
         *removed = count;
