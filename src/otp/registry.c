@@ -33,63 +33,84 @@ _Noreturn void registry_unknown(cop_ctx *ctx, cop_atom name, const char *more) {
 }
 
 /*
- * What registry_of found last, for some registries: reading it takes no table. A place is good when its
- * own table is the name's table of now, and nobody's row of information was written since it was read
- * (`version`). It is written under a sequence number that is odd meanwhile; who reads looks at it
- * before and after.
+ * What was found last in rows of information, of some registries: reading it takes no table. A place is good
+ * for a row of a table when these are its own, and nobody's row of information was written since it
+ * was read (`version`). It is written under a sequence number that is odd meanwhile; who reads looks at
+ * it before and after.
  */
-enum { KNOWN = 64 };
-static uint64_t version = 1; /* atomic */
+enum { KNOWN = 256 };
+static uint64_t version __attribute__((aligned(64))) = 1; /* atomic */
+struct facts {
+    uint64_t a,
+        b; /* of the registry: its shape and its first table; of a partition: pid and table */
+};
 static struct known {
-    uint64_t sequence, version, own, keys, partitions, first, listeners; /* each atomic */
+    uint64_t sequence, version, own, row, a, b; /* each atomic */
 } __attribute__((aligned(64))) known[KNOWN];
 
-static struct known *known_place(cop_atom name) { return &known[(name.t.w >> 4) % KNOWN]; }
+static inline struct known *known_place(cop_table own, int64_t row) {
+    return &known[((own.id * UINT64_C(0x9e3779b97f4a7c15) >> 32) + (uint64_t)row) % KNOWN];
+}
 
 #define GET(field) __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
 #define SET(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELEASE)
 
-static bool is_known(struct registry *r) {
-    const struct known *k = known_place(r->name);
+static inline bool is_known(cop_table own, int64_t row, struct facts *facts) {
+    const struct known *k = known_place(own, row);
     uint64_t sequence = GET(k->sequence);
-    bool good = GET(k->own) == r->own.id && GET(k->version) == GET(version);
-    r->keys = (int)GET(k->keys);
-    r->partitions = (int64_t)GET(k->partitions);
-    r->first.id = GET(k->first);
-    r->has_listeners = GET(k->listeners) != 0;
-    return good && r->own.id != 0 && sequence % 2 == 0 && GET(k->sequence) == sequence;
+    bool good =
+        GET(k->own) == own.id && GET(k->row) == (uint64_t)row && GET(k->version) == GET(version);
+    facts->a = GET(k->a);
+    facts->b = GET(k->b);
+    return good && own.id != 0 && sequence % 2 == 0 && GET(k->sequence) == sequence;
 }
 
-static void make_known(const struct registry *r, uint64_t at_version) {
-    struct known *k = known_place(r->name);
+static void make_known(cop_table own, int64_t row, struct facts facts, uint64_t at_version) {
+    struct known *k = known_place(own, row);
     uint64_t sequence = GET(k->sequence);
     if (sequence % 2 != 0
         || !__atomic_compare_exchange_n(&k->sequence, &sequence, sequence + 1, false,
                                         __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         return; /* somebody else writes there */
-    SET(k->own, r->own.id);
+    SET(k->own, own.id);
+    SET(k->row, (uint64_t)row);
     SET(k->version, at_version);
-    SET(k->keys, (uint64_t)r->keys);
-    SET(k->partitions, (uint64_t)r->partitions);
-    SET(k->first, r->first.id);
-    SET(k->listeners, (uint64_t)r->has_listeners);
+    SET(k->a, facts.a);
+    SET(k->b, facts.b);
     SET(k->sequence, sequence + 2);
 }
 
 void registry_changed(void) { __atomic_fetch_add(&version, 1, __ATOMIC_SEQ_CST); }
 
-struct registry registry_of(cop_ctx *ctx, cop_atom name) {
-    struct registry r = { .name = name, .own = cop_table_whereis(ctx, name) };
-    cop_term info = COP_NONE;
-    if (is_known(&r))
-        return r;
+static struct facts read_info(cop_ctx *ctx, cop_atom name, cop_table own) {
     uint64_t at_version = GET(version);
-    cop_table_get(ctx, r.own, COP_INT(REGISTRY_INFO), NULL, &info);
-    if (cop_is_none(info)
-        || !cop_match_tuple(info, &r.keys, &r.partitions, &r.first.id, &r.has_listeners))
+    cop_term info = COP_NONE;
+    int64_t keys, partitions;
+    cop_table first;
+    bool has_listeners;
+    cop_table_get(ctx, own, COP_INT(REGISTRY_INFO), NULL, &info);
+    if (cop_is_none(info) || !cop_match_tuple(info, &keys, &partitions, &first.id, &has_listeners))
         registry_unknown(ctx, name, "");
-    make_known(&r, at_version);
-    return r;
+    uint64_t shape = (uint64_t)partitions << 16 | (uint64_t)has_listeners << 8 | (uint64_t)keys;
+    make_known(own, REGISTRY_INFO, (struct facts){ shape, first.id }, at_version);
+    return (struct facts){ shape, first.id };
+}
+
+static inline struct registry find(cop_ctx *ctx, cop_atom name) {
+    cop_table own = cop_table_whereis(ctx, name);
+    struct facts facts;
+    if (__builtin_expect(!is_known(own, REGISTRY_INFO, &facts), 0))
+        facts = read_info(ctx, name, own);
+    return (struct registry){ .name = name,
+                              .own = own,
+                              .keys = (int)(facts.a & 255),
+                              .has_listeners = (facts.a >> 8 & 255) != 0,
+                              .partitions = (int64_t)(facts.a >> 16),
+                              .first = { facts.b } };
+}
+
+struct registry registry_of(cop_ctx *ctx, cop_atom name) {
+    return find(ctx, name);
 }
 
 int64_t registry_index(const struct registry *r, cop_term t) {
@@ -97,15 +118,21 @@ int64_t registry_index(const struct registry *r, cop_term t) {
 }
 
 cop_table registry_partition(cop_ctx *ctx, const struct registry *r, int64_t index, cop_pid *pid) {
+    uint64_t at_version = GET(version);
+    struct facts facts;
     cop_term row = COP_NONE;
     cop_pid server;
     cop_table table;
-    cop_table_get(ctx, r->own, COP_INT(index), NULL, &row);
-    if (cop_is_none(row) || !cop_match_tuple(row, &server, &table.id))
-        registry_unknown(ctx, r->name, "");
+    if (!is_known(r->own, index, &facts)) {
+        cop_table_get(ctx, r->own, COP_INT(index), NULL, &row);
+        if (cop_is_none(row) || !cop_match_tuple(row, &server, &table.id))
+            registry_unknown(ctx, r->name, "");
+        facts = (struct facts){ server.t.w, table.id };
+        make_known(r->own, index, facts, at_version);
+    }
     if (pid != NULL)
-        *pid = server;
-    return table;
+        pid->t.w = facts.a;
+    return (cop_table){ facts.b };
 }
 
 static bool is_unique(const struct registry *r) { return r->keys == COP_REGISTRY_UNIQUE; }
@@ -227,15 +254,14 @@ invalid:;
 
 static void tell_listeners(cop_ctx *ctx, const struct registry *r, cop_term message) {
     cop_term listeners = COP_NIL, listener;
-    if (!r->has_listeners)
-        return;
     cop_table_get(ctx, r->own, COP_INT(REGISTRY_LISTENERS), NULL, &listeners);
     while (cop_get_cons(listeners, &listener, &listeners))
         cop_send(ctx, listener, message);
 }
 
 static void tell_unregistered(cop_ctx *ctx, const struct registry *r, cop_term key) {
-    tell_listeners(ctx, r, cop_tuple(ctx, cop_a(unregister), r->name, key, cop_self(ctx)));
+    if (r->has_listeners)
+        tell_listeners(ctx, r, cop_tuple(ctx, cop_a(unregister), r->name, key, cop_self(ctx)));
 }
 
 static void unlink_if_without_entries(cop_ctx *ctx, cop_table table, cop_pid owner) {
@@ -264,7 +290,9 @@ cop_registered cop__registry_register(cop_ctx *ctx, cop_atom registry, cop_term 
         }
         cop_table_remove(ctx, table, &(cop_table_query){ .key = key, .owner = holder }, NULL);
     }
-    tell_listeners(ctx, &r, cop_tuple(ctx, cop_a(register), registry, key, cop_self(ctx), value));
+    if (r.has_listeners)
+        tell_listeners(ctx, &r,
+                       cop_tuple(ctx, cop_a(register), registry, key, cop_self(ctx), value));
     return (cop_registered){ true, owner };
 }
 
@@ -319,8 +347,13 @@ bool cop__registry_update_value(cop_ctx *ctx, cop_atom registry, cop_term key, c
 /* ---- looking up -------------------------------------------------------------------------------------- */
 
 cop_term cop__registry_lookup(cop_ctx *ctx, cop_atom registry, cop_term key) {
-    struct registry r = registry_of(ctx, registry);
-    return read_key(ctx, &r, &(cop_table_query){ .key = key });
+    struct registry r = find(ctx, registry);
+    cop_term list = COP_NIL;
+    cop_table table;
+    if (!one_table(ctx, &r, key, &table))
+        return read_all(ctx, &r, &(cop_table_query){ .key = key });
+    cop_table_lookup(ctx, table, key, &list); /* a table that is gone has no entries */
+    return list;
 }
 
 cop_term cop__registry_match(cop_ctx *ctx, cop_atom registry, cop_term key, cop_term pattern,
@@ -453,7 +486,7 @@ static void read_name(cop_ctx *ctx, cop_term name, const char *function, cop_ato
 }
 
 cop_term cop__registry_whereis(cop_ctx *ctx, cop_atom registry, cop_term key) {
-    struct registry r = registry_of(ctx, registry);
+    struct registry r = find(ctx, registry);
     cop_pid holder;
     if (!is_unique(&r))
         cop_raise(ctx, "ArgumentError", ":via is not supported for duplicate registries");

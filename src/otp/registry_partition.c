@@ -100,8 +100,8 @@ static cop_init partition_init(cop_ctx *ctx, void *state, cop_term arg) {
         cop_table_get(ctx, p->own, COP_INT(REGISTRY_LISTENERS), NULL, &listeners);
         cop_table_put(ctx, p->own, COP_INT(REGISTRY_INFO),
                       cop_tuple(ctx, keys, partitions, p->table.id, cop_is_cons(listeners)));
-        registry_changed();
     }
+    registry_changed();
     return cop_init_ok();
 }
 
