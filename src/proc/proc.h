@@ -164,9 +164,15 @@ struct cop__timer {
     struct cop__timer *next, *prev; /* in a wheel's list; NULL when not armed */
     int64_t due_ms;
     struct cop__wheel *wheel;
-    struct cop_ctx *waiter; /* a process's own wait: gets SIG_WAKE with `seq` */
-    uint32_t seq;
     uint8_t level, index;
+    bool is_alarm; /* it stands in one; else in a public timer */
+};
+/* Of a process's own wait: see timer.c. */
+struct cop__alarm {
+    struct cop__timer timer; /* first */
+    struct cop_ctx *waiter;  /* gets SIG_WAKE with `seq` */
+    int64_t until_ms; /* when it rings, not before the timer's time; INT64_MAX: it does not */
+    uint32_t seq;
 };
 struct cop__wheel;
 struct cop__wheel *cop__wheel_new(int64_t now_ms);
@@ -174,12 +180,14 @@ void cop__wheel_free(struct cop__wheel *wheel);
 void cop__wheel_arm(struct cop__wheel *wheel, struct cop__timer *timer, int64_t due_ms);
 /* True if it was armed; after it the timer will not fire. */
 bool cop__timer_disarm(struct cop__timer *timer);
-/* The timer of p's own wait, on the wheel of the scheduler that runs it: SIG_WAKE will come with the number
-   that p->wait_seq has then. */
-void cop__wait_arm(struct cop_ctx *p, int64_t due_ms);
-bool cop__wait_is_armed(const struct cop_ctx *p);
-/* It does not fire any more. */
-void cop__wait_disarm(struct cop_ctx *p);
+/* For p's own wait, on the wheel of the scheduler that runs it: SIG_WAKE will come with the number that
+   p->wait_seq has then. In the run-time, by p's runner. */
+void cop__alarm_set(struct cop_ctx *p, int64_t due_ms);
+bool cop__alarm_is_set(const struct cop_ctx *p);
+/* It does not ring any more. */
+void cop__alarm_clear(struct cop_ctx *p);
+/* p is over. */
+void cop__alarm_free(struct cop_ctx *p);
 /* Fires what is due, at most so many timers: true when more are due. Any thread, one at a time per
    wheel. */
 bool cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms, int most);
@@ -308,7 +316,7 @@ struct cop_ctx {
     cop_term leader;     /* COP_NONE: the node's, see cop__leader_of */
     cop_term parent;
     struct cop__reltab rels;
-    struct cop__timer *timer; /* of receive, sleep and the idle timeout; made when first armed */
+    struct cop__alarm *alarm; /* of receive, sleep and the idle timeout; made when first set */
     struct cop__extra *extra;
     uint64_t reductions;
     int64_t idle_due; /* ms; INT64_MAX: no idle timeout */

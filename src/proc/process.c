@@ -390,7 +390,7 @@ void cop_process_idle_timeout(cop_ctx *ctx, int64_t ms) {
     cop__enter(ctx);
     if (ms < 0)
         cop__badarg(ctx);
-    cop__wait_disarm(ctx);
+    cop__alarm_clear(ctx);
     ctx->wait_seq++;
     if (ms == COP_INFINITY)
         ctx->idle_due = INT64_MAX;

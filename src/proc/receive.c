@@ -15,15 +15,15 @@ static bool wait_until(cop_ctx *p, int64_t due_ms) {
         cop__wait(p);
         return true;
     }
-    if (!cop__wait_is_armed(p) && !p->woken)
-        cop__wait_arm(p, due_ms);
+    if (!cop__alarm_is_set(p) && !p->woken)
+        cop__alarm_set(p, due_ms);
     if (!p->woken)
         cop__wait(p);
     return !p->woken;
 }
 
 static void wait_end(cop_ctx *p) {
-    cop__wait_disarm(p);
+    cop__alarm_clear(p);
     p->woken = false;
     p->wait_seq++;
 }

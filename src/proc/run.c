@@ -108,7 +108,7 @@ void cop__tidy(cop_ctx *p, bool full) {
 void cop__die(cop_ctx *p, cop_term reason) {
     p->exiting = true;
     p->life = LIFE_EXITING;
-    cop__wait_disarm(p);
+    cop__alarm_clear(p);
     cop__owned_release(p);
     if (!p->zombie)
         cop__die_in_public(p, reason);
@@ -191,7 +191,7 @@ static void nursery_return(cop_ctx *p) {
 static void call_message(cop_ctx *p, struct cop__env *env) {
     if (p->idle_due != INT64_MAX) {
         p->idle_due = INT64_MAX;
-        cop__wait_disarm(p);
+        cop__alarm_clear(p);
         p->wait_seq++;
     }
     cop_term message = cop__adopt(p, env);
@@ -216,16 +216,16 @@ static void call_timeout(cop_ctx *p) {
 }
 
 static void arm_idle(cop_ctx *p) {
-    if (p->idle_due == INT64_MAX || cop__wait_is_armed(p))
+    if (p->idle_due == INT64_MAX || cop__alarm_is_set(p))
         return;
     p->woken = false;
-    cop__wait_arm(p, p->idle_due);
+    cop__alarm_set(p, p->idle_due);
 }
 
 /* Nothing is queued: parks, unless a timeout is due or something came. True if parked. */
 static bool settle(cop_ctx *p) {
     if (!p->suspended && p->idle_due != INT64_MAX && p->idle_due <= cop__now_ms()) {
-        cop__wait_disarm(p);
+        cop__alarm_clear(p);
         call_timeout(p);
         cop__tidy(p, false);
         return false;

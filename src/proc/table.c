@@ -143,8 +143,8 @@ void cop__proc_free(cop_ctx *p) {
     cop__dictionary_drop(p);
     cop__free(p->extra);
     cop__free(p->state);
-    if (p->timer != NULL)
-        cop__small_free(p->timer, sizeof *p->timer);
+    if (p->alarm != NULL)
+        cop__alarm_free(p);
     cop__heap_reset(&p->heap);
     if (p->has_nursery)
         cop__nursery_give(p->worker != NULL ? p->worker->sched : NULL, cop__heap_unlend(&p->heap));

@@ -12,13 +12,21 @@
  *     level 1   |0|1|2|...|255|   this 65 s, by 256 ms
  *     ...
  *
- * Two kinds of timers: a process's own wait (one for each process that ever waited for a time, fires as
- * SIG_WAKE with the number of the wait, so a late one is recognised), and public ones (send_after, start_timer),
- * which stand in a sharded hash table by their reference as well.
+ * Two kinds of timers: alarms, one for each process that ever waited for a time (rings as SIG_WAKE with the
+ * number of the wait, so a late one is recognised), and public ones (send_after, start_timer), which stand in
+ * a sharded hash table by their reference as well.
+ *
+ * Most waits end by a message long before their time, and then there is another one: a server's next call. So
+ * an alarm that is cleared stays in the wheel, where it only says that it is not to ring. If it is set again
+ * for a later time it stays too; when the wheel gets there it goes on to the time that is wanted by then. A
+ * call's time-out costs neither a lock nor a list. This needs the worker that carries the wheel's scheduler,
+ * which is also who runs the wheel; anybody else takes the alarm out under the lock.
  *
  * Invariants
  *   1. timer->wheel != NULL exactly while it is in a list of that wheel; changed under its lock.
- *   2. Firing takes a timer out under the lock and works on it after; whoever finds it out of the
+ *   2. until_ms and seq of an alarm in a wheel are written and read only on the worker that carries the wheel's
+ *      scheduler, in the run-time: no other runs the wheel.
+ *   3. Firing takes a timer out under the lock and works on it after; whoever finds it out of the
  *      wheel must not assume that it is still there, except under the shard's lock, which firing
  *      needs to free a public one.
  * Threads: any; the lock order is shard before wheel.
@@ -106,28 +114,55 @@ bool cop__timer_disarm(struct cop__timer *timer) {
     return armed;
 }
 
-/* ---- a process's own wait ------------------------------------------------------------------- */
+/* ---- alarms --------------------------------------------------------------------------------- */
 
-void cop__wait_arm(cop_ctx *p, int64_t due_ms) {
-    if (p->timer == NULL) {
-        p->timer = cop__small_alloc(sizeof *p->timer);
-        *p->timer = (struct cop__timer){ .waiter = p };
+/* Is it in the wheel that this worker runs? */
+static bool is_own(const cop_ctx *p, const struct cop__alarm *alarm) {
+    const struct cop__sched *s = p->worker->sched;
+    return s != NULL && __atomic_load_n(&alarm->timer.wheel, __ATOMIC_RELAXED) == s->wheel;
+}
+
+static struct cop__alarm *alarm_of(cop_ctx *p) {
+    if (p->alarm == NULL) {
+        p->alarm = cop__small_alloc(sizeof *p->alarm);
+        *p->alarm = (struct cop__alarm){ .waiter = p, .timer.is_alarm = true };
     }
-    p->timer->seq = ++p->wait_seq;
+    return p->alarm;
+}
+
+void cop__alarm_set(cop_ctx *p, int64_t due_ms) {
+    struct cop__alarm *alarm = alarm_of(p);
+    bool stays = is_own(p, alarm) && alarm->timer.due_ms <= due_ms;
+    if (!stays)
+        cop__timer_disarm(&alarm->timer);
+    alarm->until_ms = due_ms;
+    alarm->seq = ++p->wait_seq;
+    if (stays)
+        return;
     struct cop__sched *s = p->worker->sched != NULL ? p->worker->sched : p->home;
-    cop__wheel_arm(s->wheel, p->timer, due_ms);
+    cop__wheel_arm(s->wheel, &alarm->timer, due_ms);
     if (s != p->worker->sched)
         cop__sched_wake(s); /* it must see the new deadline */
 }
 
-bool cop__wait_is_armed(const cop_ctx *p) {
-    return p->timer != NULL && __atomic_load_n(&p->timer->wheel, __ATOMIC_RELAXED) != NULL;
+bool cop__alarm_is_set(const cop_ctx *p) {
+    const struct cop__alarm *alarm = p->alarm;
+    return alarm != NULL && alarm->until_ms != INT64_MAX
+           && __atomic_load_n(&alarm->timer.wheel, __ATOMIC_RELAXED) != NULL;
 }
 
-/* It may fire just now: a process of the host's is not on the wheel's scheduler. */
-void cop__wait_disarm(cop_ctx *p) {
-    if (p->timer != NULL)
-        cop__timer_disarm(p->timer);
+void cop__alarm_clear(cop_ctx *p) {
+    struct cop__alarm *alarm = p->alarm;
+    if (alarm == NULL)
+        return;
+    if (!is_own(p, alarm))
+        cop__timer_disarm(&alarm->timer);
+    alarm->until_ms = INT64_MAX;
+}
+
+void cop__alarm_free(cop_ctx *p) {
+    cop__timer_disarm(&p->alarm->timer);
+    cop__small_free(p->alarm, sizeof *p->alarm);
 }
 
 /* ---- what is due ---------------------------------------------------------------------------- */
@@ -191,6 +226,24 @@ struct due {
     struct cop__env *wakes, **wakes_end;
 };
 
+/* Out of its slot; it goes on to its time if that is later, else it rings. */
+static void alarm_due(struct cop__wheel *wheel, struct cop__alarm *alarm, struct due *due) {
+    if (alarm->until_ms > wheel->now_ms && alarm->until_ms != INT64_MAX) {
+        alarm->timer.due_ms = alarm->until_ms;
+        slot_append(wheel, &alarm->timer);
+        wheel->count++;
+        return;
+    }
+    if (alarm->until_ms != INT64_MAX) {
+        /* The process may be gone as soon as the lock is: take what is needed now. */
+        struct cop__env *env = cop__env_raw(SIG_WAKE, alarm->waiter->pid, COP_NONE, 0);
+        env->id = alarm->seq;
+        *due->wakes_end = env;
+        due->wakes_end = &env->next;
+    }
+    __atomic_store_n(&alarm->timer.wheel, NULL, __ATOMIC_RELEASE);
+}
+
 /* Takes out what is in the present tick's slot, at most so many; returns how many it may be still. */
 static int collect_due(struct cop__wheel *wheel, struct due *due, int most) {
     unsigned index = (unsigned)(wheel->now_ms & (SLOTS - 1));
@@ -198,13 +251,8 @@ static int collect_due(struct cop__wheel *wheel, struct due *due, int most) {
         struct cop__timer *t = wheel->slots[0][index].head;
         slot_remove(wheel, t);
         wheel->count--;
-        if (t->waiter != NULL) {
-            /* The process may be gone as soon as the lock is: take what is needed now. */
-            struct cop__env *env = cop__env_raw(SIG_WAKE, t->waiter->pid, COP_NONE, 0);
-            env->id = t->seq;
-            *due->wakes_end = env;
-            due->wakes_end = &env->next;
-            __atomic_store_n(&t->wheel, NULL, __ATOMIC_RELEASE);
+        if (t->is_alarm) {
+            alarm_due(wheel, (struct cop__alarm *)t, due);
         } else {
             __atomic_store_n(&t->wheel, NULL, __ATOMIC_RELEASE);
             *due->publics_end = t;
