@@ -6,6 +6,8 @@
  * Work for its ports comes through the bound (proc/port.h); its wake is a uv_async_t. Other things to
  * do on the thread (signal watchers) come as calls, in a list under a mutex.
  *
+ * When hardly anything happened for a second, the thread gives back the memory that it keeps.
+ *
  * Threads: cop__io_bound and cop__io_call from any; the rest on the loop's thread.
  */
 #include "io/loop.h"
@@ -22,6 +24,8 @@ struct call {
     void *arg;
 };
 
+enum { QUIET_MS = 1000, QUIET_ROUNDS = 64 };
+
 static struct {
     pthread_mutex_t mutex;
     bool running;
@@ -31,7 +35,10 @@ static struct {
     uv_async_t wake;
     struct cop__bound *bound;
     struct call *calls, **last_call;
-    unsigned holds; /* the loop's thread only */
+    unsigned holds; /* the loop's thread only, as all below */
+    uv_check_t round;
+    uv_timer_t quiet;
+    uint32_t rounds, quiet_rounds;
 } io = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 static void wake(void *arg) {
@@ -63,6 +70,33 @@ static void on_wake(uv_async_t *handle) {
         uv_async_send(&io.wake);
 }
 
+static void on_quiet(uv_timer_t *timer) {
+    if (io.rounds - io.quiet_rounds <= QUIET_ROUNDS) {
+        cop__alloc_trim();
+        return;
+    }
+    io.quiet_rounds = io.rounds;
+    uv_timer_start(timer, on_quiet, QUIET_MS, 0);
+}
+
+static void on_round(uv_check_t *check) {
+    (void)check;
+    io.rounds++;
+    if (uv_is_active((uv_handle_t *)&io.quiet))
+        return;
+    io.quiet_rounds = io.rounds;
+    uv_timer_start(&io.quiet, on_quiet, QUIET_MS, 0);
+}
+
+/* Neither keeps the loop going. */
+static void watch_for_quiet(void) {
+    uv_check_init(&io.loop, &io.round);
+    uv_timer_init(&io.loop, &io.quiet);
+    uv_check_start(&io.round, on_round);
+    uv_unref((uv_handle_t *)&io.round);
+    uv_unref((uv_handle_t *)&io.quiet);
+}
+
 static void close_handle(uv_handle_t *handle, void *arg) {
     (void)arg;
     if (!uv_is_closing(handle))
@@ -79,6 +113,7 @@ static void *loop_main(void *arg) {
     sigemptyset(&broken_pipe);
     sigaddset(&broken_pipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &broken_pipe, NULL);
+    cop__small_keep();
     while (!__atomic_load_n(&io.stop, __ATOMIC_ACQUIRE))
         uv_run(&io.loop, UV_RUN_DEFAULT);
     run_calls(); /* what was still to come: each owns what it is called with */
@@ -110,6 +145,7 @@ static void ensure_running(void) {
         io.last_call = &io.calls;
         uv_loop_init(&io.loop);
         uv_async_init(&io.loop, &io.wake, on_wake);
+        watch_for_quiet();
         io.bound = cop__bound_new(wake, NULL);
         cop__node_at_stop(stop, NULL);
         if (pthread_create(&io.thread, NULL, loop_main, NULL) != 0)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The allocator's cold half: running out of memory, and which code is the allocator's.
+ * The allocator's cold half: running out of memory, giving memory back, and which code is the
+ * allocator's.
  * In builds with COP__PLAIN_MALLOC also the functions themselves, over the C library's.
  */
 #include "os/alloc.h"
 
 #include <link.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +41,9 @@ void cop__small_free(void *block, size_t size) {
     (void)size;
     free(block);
 }
+void cop__small_keep(void) {}
 void cop__small_flush(void) {}
+void cop__alloc_trim(void) {}
 /* The C library's code cannot be told from its allocator's. */
 bool cop__alloc_contains(uintptr_t pc) {
     (void)pc;
@@ -64,9 +68,16 @@ static int find_allocator(struct dl_phdr_info *info, size_t size, void *unused) 
     return 1;
 }
 
+#if MI_MALLOC_VERSION >= 210
+#define ABANDONED_GIVES_BACK mi_option_abandoned_page_purge
+#else
+#define ABANDONED_GIVES_BACK mi_option_abandoned_page_decommit
+#endif
+
 /* Before main, so that a signal handler need not take the loader's lock. */
-__attribute__((constructor)) static void find_allocator_once(void) {
+__attribute__((constructor)) static void prepare(void) {
     dl_iterate_phdr(find_allocator, NULL);
+    mi_option_set_enabled_default(ABANDONED_GIVES_BACK, true);
 }
 
 /* ---- small blocks ------------------------------------------------------------------------------ */
@@ -84,6 +95,9 @@ static __thread struct {
     struct kept *first;
     uint32_t count;
 } small[COP__SMALL_MAX / COP__SMALL_STEP + 1] __attribute__((tls_model("initial-exec")));
+static __thread uint32_t may_keep __attribute__((tls_model("initial-exec"))); /* KEPT or 0 */
+
+void cop__small_keep(void) { may_keep = KEPT; }
 
 __attribute__((noinline)) void *cop__small_alloc(size_t size) {
     size_t step = (size + COP__SMALL_STEP - 1) / COP__SMALL_STEP;
@@ -97,7 +111,7 @@ __attribute__((noinline)) void *cop__small_alloc(size_t size) {
 
 __attribute__((noinline)) void cop__small_free(void *block, size_t size) {
     size_t step = (size + COP__SMALL_STEP - 1) / COP__SMALL_STEP;
-    if (__builtin_expect(small[step].count >= KEPT, 0)) {
+    if (__builtin_expect(small[step].count >= may_keep, 0)) {
         cop__free(block);
         return;
     }
@@ -116,6 +130,21 @@ void cop__small_flush(void) {
         }
         small[i].count = 0;
     }
+}
+
+/*
+ * mimalloc gives free pages back some time after, when a page is taken near them: so never, in a thread
+ * that has nothing to do. What a thread abandons, as if it ended, it gives back at once; what lives in
+ * its other pages goes to whoever needs a page next, and this thread begins anew with its next block.
+ * One at a time: a page that two threads free blocks of while a third abandons it would be overlooked.
+ */
+void cop__alloc_trim(void) {
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&mutex);
+    cop__small_flush();
+    mi_collect(true);
+    mi_thread_done();
+    pthread_mutex_unlock(&mutex);
 }
 
 bool cop__alloc_contains(uintptr_t pc) { return pc >= text_low && pc < text_high; }

@@ -20,9 +20,9 @@ void cop__free(void *block);
 bool cop__alloc_contains(uintptr_t pc);
 
 /*
- * Small blocks, for what is taken and given back all the time: a thread keeps some that it was given and
- * gives them out again, without a look at the allocator. Who frees one says the size it was asked for.
- * The block is good for cop__small_room(size) bytes. size <= COP__SMALL_MAX.
+ * Small blocks, for what is taken and given back all the time: a thread that said so keeps some that it
+ * was given and gives them out again, without a look at the allocator. Who frees one says the size it was
+ * asked for. The block is good for cop__small_room(size) bytes. size <= COP__SMALL_MAX.
  */
 enum { COP__SMALL_STEP = 32, COP__SMALL_MAX = 512 };
 static inline size_t cop__small_room(size_t size) {
@@ -30,8 +30,13 @@ static inline size_t cop__small_room(size_t size) {
 }
 void *cop__small_alloc(size_t size);
 void cop__small_free(void *block, size_t size);
+/* From now on this thread keeps some. One that takes hardly any must not: each holds a page. */
+void cop__small_keep(void);
 /* A thread that ends gives back what it kept. */
 void cop__small_flush(void);
+/* And one that has nothing to do also all pages of the allocator's that nothing lives in. Not for the
+   program's first thread. */
+void cop__alloc_trim(void);
 
 #ifndef COP__PLAIN_MALLOC
 #include <mimalloc.h>

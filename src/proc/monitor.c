@@ -130,6 +130,8 @@ void cop__enter_held(cop_ctx *p) {
 
 static void *monitor_main(void *arg) {
     (void)arg;
+    int64_t busy_ns =
+        cop__clock_monotonic_ns(); /* when it last was; 0: memory was given back since */
     while (!__atomic_load_n(&monitor.stop, __ATOMIC_ACQUIRE)) {
         uint32_t sleeping = __atomic_load_n(&cop__node.sleeping, __ATOMIC_SEQ_CST);
         bool busy = sleeping < cop__node.sched_count;
@@ -143,8 +145,13 @@ static void *monitor_main(void *arg) {
             continue;
         }
         if (busy) {
+            busy_ns = cop__clock_monotonic_ns();
             cop__futex_wait(&monitor.stop, 0, cop__node.slice_ns / 2);
             continue;
+        }
+        if (busy_ns != 0 && cop__clock_monotonic_ns() - busy_ns > COP__QUIET_NS) {
+            cop__alloc_trim();
+            busy_ns = 0;
         }
         /* All schedulers sleep; steps without one may still run, so look now and then. */
         __atomic_store_n(&monitor.word, 1, __ATOMIC_SEQ_CST);

@@ -254,6 +254,7 @@ cop_ctx *cop_attach(void) {
     cop__heap_lend(&p->heap, cop__nursery_take(NULL), COP__BIG_NURSERY);
     p->has_nursery = true;
     cop__worker_set_self(w);
+    cop__small_keep();
     cop__fault_thread_begin();
     return p;
 }

@@ -195,6 +195,7 @@ bool cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms, int most);
 int64_t cop__wheel_next_ms(struct cop__wheel *wheel);
 void cop__public_timer_fire(struct cop__timer *timer);
 void cop__public_timers_init(void);
+void cop__public_timers_trim(void);
 void cop__public_timers_free(void);
 
 /* ---- stacks ------------------------------------------------------------------------------------------ */
@@ -209,8 +210,8 @@ struct cop__stack {
     char *low;                           /* lowest usable byte; the guard page lies below */
     char *map;                           /* where it begins, with the guard */
     char *map_end;
-    size_t size;     /* usable bytes from low up to this struct */
-    size_t map_size; /* 0: it belongs to a slab */
+    size_t size;            /* usable bytes from low up to this struct */
+    struct cop__slab *slab; /* NULL: a mapping of its own */
     uint64_t nursery[COP__SMALL_NURSERY];
 };
 struct cop__sched;
@@ -220,6 +221,10 @@ void cop__stack_give(struct cop__sched *sched, struct cop__stack *stack);
 void cop__stacks_init(size_t default_size);
 void cop__stacks_flush(
     struct cop__sched *sched); /* the scheduler's cache, back to the common pool */
+/* Gives all memory of some stacks in the common pool back; true when there are more. */
+bool cop__stacks_trim(void);
+/* And what the stack that the caller stands on once used. */
+void cop__stack_trim_below(struct cop__stack *stack);
 void cop__stacks_free(void);
 size_t cop__stacks_in_use(void);
 /* ---- pack.c: the stacks of long sleepers ---- */
@@ -369,6 +374,9 @@ struct cop__sched {
     uint32_t backlog_tail;
     struct cop__wheel *wheel;
     int64_t now_ns;
+    uint32_t trimmed_picks; /* what `picks` was when it last gave memory back, */
+    uint32_t quiet_picks;   /* and at quiet_since: hardly more since then */
+    int64_t quiet_since;
     struct cop__worker *worker; /* who carries it; atomic */
     struct cop__stack *stacks;
     uint64_t *nurseries;
@@ -500,6 +508,8 @@ void cop__worker_idle(struct cop__worker *w); /* no work: spin, then sleep */
 void cop__sched_drain(struct cop__sched *s);
 void cop__sched_sleep(struct cop__sched *s, int64_t most_ns);
 void cop__worker_park_without_sched(struct cop__worker *w);
+/* What has nothing to do for so long gives back what it keeps for the next rush. */
+enum { COP__QUIET_NS = 1000000000 };
 void cop__worker_carry(struct cop__sched *s); /* a worker, new or idle, for this scheduler */
 void cop__monitor_start(void);
 void cop__monitor_stop(void);

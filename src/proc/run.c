@@ -340,7 +340,7 @@ void cop__turn(struct cop__worker *w, cop_ctx *p) {
             park_again(p);
             return;
         }
-        if (p->extra != NULL && p->extra->stack_size > w->stack->size && w->stack->map_size == 0) {
+        if (p->extra != NULL && p->extra->stack_size > w->stack->size && w->stack->slab != NULL) {
             /* It asked for a larger stack: go on with a loop on one, which finds it again. */
             w->preselected = p;
             w->duty = DUTY_RECYCLE;
@@ -550,6 +550,7 @@ static struct {
 static void *worker_main(void *arg) {
     struct cop__worker *w = arg;
     cop__worker_set_self(w);
+    cop__small_keep();
     cop__fault_thread_begin();
     __atomic_store_n(&w->thread_number, cop__thread_number(), __ATOMIC_RELEASE);
     cop__fiber_init_thread(&w->thread_fiber);
@@ -603,8 +604,14 @@ void cop__worker_park_without_sched(struct cop__worker *w) {
     cop__unlock(&workers.lock);
     if (stop)
         return;
-    while (__atomic_load_n(&w->wake, __ATOMIC_ACQUIRE) == 0)
-        cop__futex_wait(&w->wake, 0, -1);
+    for (int64_t most = COP__QUIET_NS; __atomic_load_n(&w->wake, __ATOMIC_ACQUIRE) == 0;
+         most = -1) {
+        cop__futex_wait(&w->wake, 0, most);
+        if (most > 0 && __atomic_load_n(&w->wake, __ATOMIC_ACQUIRE) == 0) {
+            cop__alloc_trim();
+            cop__stack_trim_below(w->stack);
+        }
+    }
 }
 
 struct cop__worker *cop__workers_all(void) {

@@ -17,6 +17,9 @@
  * core for one message: a thief steals, and a busy scheduler wakes a sleeper, only when something has
  * stood in the ring for longer than PATIENCE: seen at its tail then, still not past the head now.
  *
+ * A scheduler keeps stacks, nurseries and blocks of memory for what comes next. When it has picked hardly
+ * anything for a second it gives all of them back, and the free stacks of the common pool.
+ *
  * `next` is the owner's alone, so that two processes that talk to each other cost no locked operation
  * here. A thief that sees one wait behind a long step claims the worker (monitor.c) and takes it.
  *
@@ -30,6 +33,7 @@
 #include "proc/proc.h"
 
 enum { PATIENCE_NS = 50000, SPIN_NS = 70000, LOOK_EVERY = 16, IN_A_ROW = 16, TIMERS_AT_ONCE = 512 };
+enum { QUIET_PICKS = 64 };
 
 struct cop__node cop__node;
 
@@ -355,20 +359,39 @@ void cop__sched_sleep(struct cop__sched *s, int64_t most_ns) {
     __atomic_fetch_add(&cop__node.sleeping, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&s->asleep, 1, __ATOMIC_SEQ_CST);
     if (!has_work(s) && !__atomic_load_n(&cop__node.ended, __ATOMIC_SEQ_CST)) {
-        int64_t next = cop__wheel_next_ms(s->wheel), wait = -1;
-        if (next != INT64_MAX) {
+        int64_t next = cop__wheel_next_ms(s->wheel), wait = most_ns;
+        if (next != INT64_MAX && next * 1000000 - cop__now_ns() < wait)
             wait = next * 1000000 - cop__now_ns();
-            if (wait < 0)
-                wait = 0;
-        }
-        if (wait > most_ns)
-            wait = most_ns;
-        if (wait != 0)
-            cop__futex_wait(&s->asleep, 1, wait);
+        if (wait > 0)
+            cop__futex_wait(&s->asleep, 1, wait == INT64_MAX ? -1 : wait);
     }
     __atomic_store_n(&s->asleep, 0, __ATOMIC_SEQ_CST);
     __atomic_fetch_sub(&cop__node.sleeping, 1, __ATOMIC_RELAXED);
     cop__monitor_poke();
+}
+
+/* In how many ns it is time to give memory back; INT64_MAX if nothing ran since it did: one pick was in vain. */
+static int64_t trim_in(struct cop__sched *s) {
+    if (s->picks - s->trimmed_picks <= 1)
+        return INT64_MAX;
+    if (s->picks - s->quiet_picks > QUIET_PICKS) {
+        s->quiet_picks = s->picks;
+        s->quiet_since = s->now_ns;
+    }
+    return s->quiet_since + COP__QUIET_NS - s->now_ns;
+}
+
+/* Stops when there is work; then what is left comes later. */
+static void trim(struct cop__worker *w) {
+    struct cop__sched *s = w->sched;
+    cop__stacks_flush(s);
+    cop__public_timers_trim();
+    cop__alloc_trim();
+    while (cop__stacks_trim())
+        if (cop__sched_has_work(s))
+            return;
+    cop__stack_trim_below(w->stack);
+    s->trimmed_picks = s->picks;
 }
 
 void cop__worker_idle(struct cop__worker *w) {
@@ -377,8 +400,13 @@ void cop__worker_idle(struct cop__worker *w) {
         cop__sim_idle(w);
         return;
     }
-    if (!spin(s))
-        cop__sched_sleep(s, INT64_MAX);
+    if (!spin(s)) {
+        int64_t left = trim_in(s);
+        if (left > 0)
+            cop__sched_sleep(s, left);
+        else
+            trim(w);
+    }
     s->now_ns = cop__now_ns();
     if (cop__wheel_run(s->wheel, s->now_ns / 1000000, TIMERS_AT_ONCE))
         s->look_at = s->picks;

@@ -12,7 +12,9 @@
  *
  * A stack of a special size is a mapping of its own. Free stacks are kept by the scheduler that gave
  * them back, beyond that in a common pool; what the pool holds beyond its high-water mark has its
- * pages given back to the kernel.
+ * pages given back to the kernel, but for the one with the struct. When a scheduler has nothing to do,
+ * the free stacks go cold: all of their pages are given back, and of each only a bit in its slab is left.
+ * Who takes one makes it again, as one that was never used.
  *
  * Threads: the caches by the scheduler's worker; the pool by any, under its lock.
  */
@@ -20,22 +22,24 @@
 
 #include "proc/proc.h"
 
-enum { SLAB_STACKS = 64, CACHE = 32, POOL_HIGH_WATER = 64, NURSERY_CACHE = 8 };
+enum { SLAB_STACKS = 64, CACHE = 32, POOL_HIGH_WATER = 64, NURSERY_CACHE = 8, TRIM_AT_ONCE = 128 };
 
-struct slab {
-    struct slab *next;
+struct cop__slab {
+    struct cop__slab *next, *next_cold;
     char *map;
-    size_t bytes;
+    uint64_t cold;    /* a bit for each stack: free, without a page of memory */
+    uint64_t guarded; /* and for each that has been in use: its guard stands */
 };
+_Static_assert(SLAB_STACKS == 64, "a bit for each");
 
 static struct {
     struct cop__lock lock;
     struct cop__stack *free;
     size_t free_count;
-    struct slab *slabs;
-    char *fresh, *fresh_end; /* not yet cut */
-    size_t size;             /* of one, with its guard page */
-    size_t cut;              /* atomic for readers: how many there have been at once */
+    struct cop__slab *slabs;
+    struct cop__slab *cold; /* those with cold stacks */
+    size_t size;            /* of one, with its guard page */
+    size_t cut;             /* atomic for readers: how many there have been at once */
 } pool;
 
 static size_t page_up(size_t n) {
@@ -62,44 +66,59 @@ static void guard_failed(void) {
 
 size_t cop__stacks_in_use(void) { return __atomic_load_n(&pool.cut, __ATOMIC_RELAXED); }
 
-static struct cop__stack *stack_cut(char *map, size_t bytes) {
-    size_t page = cop__vm_page_size();
-    if (!cop__vm_guard(map, page))
+static void stack_guard(char *map) {
+    if (!cop__vm_guard(map, cop__vm_page_size()))
         guard_failed();
+}
+
+static struct cop__stack *stack_make(char *map, size_t bytes, struct cop__slab *slab) {
     char *top = map + bytes - sizeof(struct cop__stack);
     struct cop__stack *stack = (struct cop__stack *)((uintptr_t)top & ~(uintptr_t)63);
     stack->map = map;
     stack->map_end = map + bytes;
-    stack->low = map + page;
+    stack->low = map + cop__vm_page_size();
     stack->size = (size_t)((char *)stack - stack->low);
-    stack->map_size = 0;
+    stack->slab = slab;
     stack->next = NULL;
     cop__fiber_create(&stack->fiber, stack->low, stack->size);
     return stack;
 }
 
+static void add_slab(void) {
+    struct cop__slab *slab = cop__malloc(sizeof *slab);
+    *slab = (struct cop__slab){ .next = pool.slabs, .next_cold = pool.cold, .cold = UINT64_MAX };
+    slab->map = cop__vm_reserve(SLAB_STACKS * pool.size);
+    if (slab->map == NULL)
+        cop__panic(__FILE__, __LINE__, "no memory for stacks");
+    pool.slabs = pool.cold = slab;
+}
+
+/* Under the lock. */
+static struct cop__stack *take_cold(void) {
+    if (pool.cold == NULL)
+        add_slab();
+    struct cop__slab *slab = pool.cold;
+    int i = __builtin_ctzll(slab->cold);
+    uint64_t bit = UINT64_C(1) << i;
+    char *map = slab->map + (size_t)i * pool.size;
+    slab->cold &= ~bit;
+    if (slab->cold == 0)
+        pool.cold = slab->next_cold;
+    if ((slab->guarded & bit) == 0) {
+        stack_guard(map);
+        slab->guarded |= bit;
+        __atomic_store_n(&pool.cut, pool.cut + 1, __ATOMIC_RELAXED);
+    }
+    return stack_make(map, pool.size, slab);
+}
+
 /* Under the lock. */
 static struct cop__stack *pool_take(void) {
     struct cop__stack *stack = pool.free;
-    if (stack != NULL) {
-        pool.free = stack->next;
-        pool.free_count--;
-        return stack;
-    }
-    if (pool.fresh == pool.fresh_end) {
-        struct slab *slab = cop__malloc(sizeof *slab);
-        slab->bytes = SLAB_STACKS * pool.size;
-        slab->map = cop__vm_reserve(slab->bytes);
-        if (slab->map == NULL)
-            cop__panic(__FILE__, __LINE__, "no memory for stacks");
-        slab->next = pool.slabs;
-        pool.slabs = slab;
-        pool.fresh = slab->map;
-        pool.fresh_end = slab->map + slab->bytes;
-    }
-    stack = stack_cut(pool.fresh, pool.size);
-    __atomic_store_n(&pool.cut, pool.cut + 1, __ATOMIC_RELAXED);
-    pool.fresh += pool.size;
+    if (stack == NULL)
+        return take_cold();
+    pool.free = stack->next;
+    pool.free_count--;
     return stack;
 }
 
@@ -110,8 +129,8 @@ struct cop__stack *cop__stack_take(struct cop__sched *sched, size_t size) {
         char *map = cop__vm_reserve(size);
         if (map == NULL)
             cop__panic(__FILE__, __LINE__, "no memory for a stack");
-        stack = stack_cut(map, size);
-        stack->map_size = size;
+        stack_guard(map);
+        stack = stack_make(map, size, NULL);
     } else if (sched != NULL && sched->stacks != NULL) {
         stack = sched->stacks;
         sched->stacks = stack->next;
@@ -137,9 +156,9 @@ static void pool_give(struct cop__stack *stack) {
 }
 
 void cop__stack_give(struct cop__sched *sched, struct cop__stack *stack) {
-    if (stack->map_size != 0) {
+    if (stack->slab == NULL) {
         cop__fiber_destroy(&stack->fiber);
-        cop__vm_release(stack->map, stack->map_size);
+        cop__vm_release(stack->map, (size_t)(stack->map_end - stack->map));
         return;
     }
     if (sched != NULL && sched->stack_count < CACHE) {
@@ -170,6 +189,54 @@ void cop__stacks_flush(struct cop__sched *sched) {
     sched->nursery_count = 0;
 }
 
+/* Takes its pages, the one with the struct too. */
+static uint64_t chill(struct cop__stack *stack) {
+    size_t place = (size_t)(stack->map - stack->slab->map) / pool.size;
+    cop__fiber_destroy(&stack->fiber);
+    cop__vm_discard(stack->low, (size_t)(stack->map_end - stack->low));
+    return UINT64_C(1) << place;
+}
+
+/* The kernel works outside of the lock: some come out, and go back as bits. */
+bool cop__stacks_trim(void) {
+    struct cop__slab *slabs[TRIM_AT_ONCE];
+    uint64_t bits[TRIM_AT_ONCE];
+    struct cop__stack *taken = NULL;
+    int count = 0;
+    cop__lock(&pool.lock);
+    for (; count < TRIM_AT_ONCE && pool.free != NULL; count++) {
+        struct cop__stack *stack = pool_take();
+        stack->next = taken;
+        taken = stack;
+    }
+    bool more = pool.free != NULL;
+    cop__unlock(&pool.lock);
+    for (int i = 0; i < count; i++) {
+        struct cop__stack *stack = taken;
+        taken = stack->next;
+        slabs[i] = stack->slab;
+        bits[i] = chill(stack);
+    }
+    cop__lock(&pool.lock);
+    for (int i = 0; i < count; i++) {
+        if (slabs[i]->cold == 0) {
+            slabs[i]->next_cold = pool.cold;
+            pool.cold = slabs[i];
+        }
+        slabs[i]->cold |= bits[i];
+    }
+    cop__unlock(&pool.lock);
+    return more;
+}
+
+void cop__stack_trim_below(struct cop__stack *stack) {
+    /* A page for the frames of what is called from here. */
+    size_t page = cop__vm_page_size();
+    uintptr_t end = ((uintptr_t)__builtin_frame_address(0) - page) & ~(page - 1);
+    if (end > (uintptr_t)stack->low)
+        cop__vm_discard(stack->low, end - (uintptr_t)stack->low);
+}
+
 void cop__stacks_free(void) {
     while (pool.free != NULL) {
         struct cop__stack *stack = pool.free;
@@ -178,12 +245,12 @@ void cop__stacks_free(void) {
     }
     pool.free_count = 0;
     while (pool.slabs != NULL) {
-        struct slab *slab = pool.slabs;
+        struct cop__slab *slab = pool.slabs;
         pool.slabs = slab->next;
-        cop__vm_release(slab->map, slab->bytes);
+        cop__vm_release(slab->map, SLAB_STACKS * pool.size);
         cop__free(slab);
     }
-    pool.fresh = pool.fresh_end = NULL;
+    pool.cold = NULL;
     pool.cut = 0;
 }
 

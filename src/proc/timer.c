@@ -33,7 +33,7 @@
  */
 #include "proc/proc.h"
 
-enum { LEVELS = 5, SLOTS = 256, SHARDS = 64 };
+enum { LEVELS = 5, SLOTS = 256, SHARDS = 64, FEW_BUCKETS = 256 };
 
 struct cop__wheel {
     struct cop__lock lock;
@@ -311,9 +311,12 @@ struct public_timer {
 
 static struct shard {
     struct cop__lock lock;
-    struct public_timer **buckets;
+    struct public_timer **buckets; /* of `few`, or of the allocator's when there are many */
     uint32_t mask, count;
 } shards[SHARDS];
+
+/* The shards' small tables: pages of their own, so that what is kept for ever lies in nobody's way. */
+static struct public_timer *(*few)[FEW_BUCKETS];
 
 /* A process's references count up, and timers made one after another tend to end so: they stand side by
    side, 64 in a shard. Each process begins at another place. */
@@ -328,10 +331,13 @@ static struct public_timer **bucket_of(struct shard *s, uint64_t ref) {
 }
 
 void cop__public_timers_init(void) {
+    few = cop__vm_reserve(SHARDS * sizeof *few);
+    if (few == NULL)
+        cop__panic(__FILE__, __LINE__, "no memory for timers");
     for (int i = 0; i < SHARDS; i++) {
-        shards[i].mask = 15;
+        shards[i].mask = FEW_BUCKETS - 1;
         shards[i].count = 0;
-        shards[i].buckets = cop__calloc(16, sizeof *shards[i].buckets);
+        shards[i].buckets = few[i];
     }
 }
 
@@ -345,16 +351,18 @@ void cop__public_timers_free(void) {
                 t = next;
             }
         }
-        cop__free(shards[i].buckets);
+        if (shards[i].buckets != few[i])
+            cop__free(shards[i].buckets);
         shards[i].buckets = NULL;
     }
+    cop__vm_release(few, SHARDS * sizeof *few);
 }
 
-static void shard_grow(struct shard *s) {
-    uint32_t mask = s->mask * 2 + 1;
+static void shard_resize(struct shard *s, uint32_t mask) {
     struct public_timer **old = s->buckets;
     uint32_t old_mask = s->mask;
-    s->buckets = cop__calloc((size_t)mask + 1, sizeof *s->buckets);
+    struct public_timer **small = few[s - shards];
+    s->buckets = mask < FEW_BUCKETS ? small : cop__calloc((size_t)mask + 1, sizeof *s->buckets);
     s->mask = mask;
     for (uint32_t b = 0; b <= old_mask; b++) {
         while (old[b] != NULL) {
@@ -365,7 +373,22 @@ static void shard_grow(struct shard *s) {
             *to = t;
         }
     }
-    cop__free(old);
+    if (old != small)
+        cop__free(old);
+}
+
+/* What has grown for many timers becomes small again when few are left. */
+void cop__public_timers_trim(void) {
+    for (int i = 0; i < SHARDS; i++) {
+        struct shard *s = &shards[i];
+        cop__lock(&s->lock);
+        uint32_t mask = s->mask;
+        while (mask >= FEW_BUCKETS && s->count < mask / 8)
+            mask /= 2;
+        if (mask != s->mask)
+            shard_resize(s, mask);
+        cop__unlock(&s->lock);
+    }
 }
 
 size_t cop_node_timer_count(void) {
@@ -382,7 +405,7 @@ static void shard_insert(struct public_timer *t) {
     struct shard *s = shard_of(t->ref);
     cop__lock(&s->lock);
     if (s->count > s->mask)
-        shard_grow(s);
+        shard_resize(s, s->mask * 2 + 1);
     struct public_timer **to = bucket_of(s, t->ref);
     t->hash_next = *to;
     *to = t;

@@ -223,6 +223,44 @@ TEST(the_sum_of_all_memory_is_what_the_kernel_gave, .real_time = true) {
     EXPECT(given > sum * 9 / 10 && given < sum * 5 / 4);
 }
 
+static void fill_and_wait(cop_ctx *ctx, cop_term top) {
+    volatile char deep[20000];
+    memset((char *)deep, 1, sizeof deep);
+    cop_term list = list_of(ctx, 500), message;
+    cop_process_send_after(ctx, cop_self(ctx), cop_a(never), 3600000);
+    cop_send(ctx, top, cop_tuple(ctx, cop_a(full), (int64_t)deep[0]));
+    cop_receive(ctx, COP_INFINITY, &message);
+    cop_send(ctx, top, list);
+}
+
+/* Each fills 4 KB of heap, 20 of stack, and has a timer; all are there at once, and are killed. */
+static void rise_and_fall(cop_ctx *ctx, cop_term arg) {
+    enum { COUNT = 3000 };
+    for (int i = 0; i < COUNT; i++)
+        cop_spawn_link(ctx, fill_and_wait, cop_self(ctx).t);
+    for (int i = 0; i < COUNT; i++)
+        COP_SCOPE(ctx) { ASSERT_RECEIVE(ctx, "{:full, 1}"); }
+    cop_process_exit(ctx, cop_self(ctx), cop_a(kill));
+}
+
+/* When the schedulers have been at rest for a second; a busy machine may take longer for that. */
+TEST(a_node_at_rest_gives_back_what_a_peak_took, .real_time = true) {
+    if (COP_SANITIZED)
+        test_skip("sanitizers have an allocator of their own");
+    int64_t before = resident();
+    cop_process_monitor(ctx, cop_spawn(ctx, rise_and_fall, COP_NIL));
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :killed}");
+    int64_t left = 0;
+    for (int i = 0; i < 40; i++) {
+        cop_process_sleep(ctx, 500);
+        left = resident() - before;
+        if (left < 3000000)
+            break;
+    }
+    test_note("left of some 90 MB: %lld", (long long)left);
+    EXPECT(left < 3000000);
+}
+
 /* ---- limits of the heap ------------------------------------------------------------------------------ */
 
 static cop_spawned start_holder(cop_ctx *ctx, const cop_spawn_opts *opts) {
