@@ -289,7 +289,9 @@ static int compare(cop_term a, cop_term b, bool exact) {
 
 int cop_compare(cop_term a, cop_term b) { return compare(a, b, false); }
 bool cop_eq(cop_term a, cop_term b) { return compare(a, b, false) == 0; }
-int cop__key_compare(cop_term a, cop_term b) { return compare(a, b, true); }
+int cop__key_compare(cop_term a, cop_term b) {
+    return cop_is_atom(a) && cop_is_atom(b) ? compare_atoms(a, b) : compare(a, b, true);
+}
 
 /* One box against another for ===, both not the same word. Tuples and flat maps have their equals
    place by place, so unequal headers end it and words are compared before anything is pushed. */

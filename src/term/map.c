@@ -308,11 +308,30 @@ static int by_key(const void *a, const void *b) {
     return order != 0 ? order : x->order < y->order ? -1 : x->order > y->order;
 }
 
+/* Most are few, and written in order. */
+static void sort_pairs(struct pair *pairs, size_t n) {
+    if (n > 8) {
+        qsort(pairs, n, sizeof *pairs, by_key);
+        return;
+    }
+    for (size_t i = 1; i < n; i++) {
+        struct pair pair = pairs[i];
+        size_t to = i;
+        for (; to > 0 && cop__key_compare(pairs[to - 1].key, pair.key) > 0; to--)
+            pairs[to] = pairs[to - 1];
+        pairs[to] = pair;
+    }
+}
+
+static bool is_same_key(cop_term a, cop_term b) {
+    return a.w == b.w || (!cop_is_immediate(a) && cop__key_compare(a, b) == 0);
+}
+
 static cop_term flat_of_pairs(cop_ctx *ctx, struct pair *pairs, size_t n) {
-    qsort(pairs, n, sizeof *pairs, by_key);
+    sort_pairs(pairs, n);
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        if (kept > 0 && cop__key_compare(pairs[kept - 1].key, pairs[i].key) == 0)
+        if (kept > 0 && is_same_key(pairs[kept - 1].key, pairs[i].key))
             kept--;
         pairs[kept++] = pairs[i];
     }
