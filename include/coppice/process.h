@@ -46,6 +46,8 @@ typedef enum cop_queue_policy { COP_QUEUE_DROP, COP_QUEUE_EXIT, COP_QUEUE_WAIT }
  *   link, monitor          set atomically with the creation
  *   monitor_tag            replaces :DOWN in the down message; implies monitor
  *   monitor_alias          cop_alias_mode of the monitor's reference; implies monitor
+ *   monitor_ref            beyond Elixir: the monitor has this reference, which the caller just made for it
+ *                          (cop_make_ref), so that it can stand in the argument; implies monitor
  *   priority               not inherited
  *   fullsweep_after        minor collections between full ones; COP_ZERO = 0, 0 = 65535
  *   min_heap_words         rounded up to the next of OTP's heap sizes; when the process needs memory it
@@ -78,6 +80,7 @@ typedef struct cop_spawn_opts {
     bool monitor;
     cop_term monitor_tag;
     int monitor_alias;
+    cop_ref monitor_ref;
     cop_priority priority;
     int64_t fullsweep_after;
     size_t min_heap_words;

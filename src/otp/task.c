@@ -120,10 +120,11 @@ cop_pid cop_task_start_link_term(cop_ctx *ctx, cop_term what) {
 }
 
 cop_task cop_task_async_term(cop_ctx *ctx, cop_term what) {
-    static const cop_spawn_opts opts = { .link = true, .monitor_alias = COP_ALIAS_DEMONITOR };
     cop_term call = task_call_of(ctx, what, 0, "Task.async");
-    cop_spawned child = task_spawn(ctx, task_owner(ctx), false, &opts);
-    task_send_start(ctx, child.pid, child.ref.t, child.ref.t, call);
+    cop_spawn_opts opts = { .link = true,
+                            .monitor_alias = COP_ALIAS_DEMONITOR,
+                            .monitor_ref = cop_make_ref(ctx) };
+    cop_spawned child = task_spawn_now(ctx, task_owner(ctx), task_callers(ctx), call, &opts);
     return (cop_task){ child.pid, child.ref, cop_self(ctx), task_arity_of(ctx, call) };
 }
 

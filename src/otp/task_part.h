@@ -30,7 +30,7 @@ cop_term task_callers(cop_ctx *ctx);
 /* Spawns one that waits for its start message. monitor: it watches the owner until then, 5 seconds at
    most. */
 cop_spawned task_spawn(cop_ctx *ctx, cop_term owner, bool monitor, const cop_spawn_opts *opts);
-/* Spawns one that runs the call at once and sends nothing. */
+/* Spawns one that runs the call at once, and sends {ref, result} to opts->monitor_ref if that is given. */
 cop_spawned task_spawn_now(cop_ctx *ctx, cop_term owner, cop_term callers, cop_term call,
                            const cop_spawn_opts *opts);
 /* The start message: {self, ref, reply_to, callers, call}. */

@@ -2,16 +2,20 @@
 /*
  * The process of a task: what stands in its dictionary, what it runs, how it ends.
  *
- * Its argument is {owner, ancestors, guard} for one that waits for its start message, and {owner,
- * ancestors, callers, call} for one that runs at once. The owner is {node, name | pid, pid}.
+ * Who starts a task for itself knows all at once: the argument is {owner, ref | nil, what}, and the dictionary
+ * is there from the beginning. Where another process starts it (a supervisor, the watcher of a stream),
+ * the argument is {owner, guard}, and the owner sends the rest. The owner is {node, name | pid, pid}.
  *
- *     owner  --spawn-->  task                  $ancestors
+ *     owner  --spawn-->  task                  $ancestors, $callers, $initial_call
+ *     owner  <--{ref, result} to ref--  task
+ *
+ *     another  --spawn-->  task                $ancestors
  *     owner  --{owner, ref, reply_to, callers, call}-->  task       $callers, $initial_call
  *     owner  <--{ref, result} to reply_to--  task
  *
- * reply_to is mostly the alias that `ref` is, so that a reply nobody waits for any more is dropped. A
- * task under a supervisor (guard is :monitor) watches its owner until the start message has come: an
- * owner that dies between the two steps leaves nothing behind.
+ * ref and reply_to are mostly an alias, so that a reply nobody waits for any more is dropped. A task under
+ * a supervisor (guard is :monitor) watches its owner until the start message has come: an owner that dies
+ * between the two steps leaves nothing behind.
  *
  * What the function raises, exits with or throws is caught here: what is no orderly exit is logged, and
  * becomes the exit reason, as a plain exit, so that the run-time does not log it again.
@@ -90,9 +94,12 @@ static cop_term call_fun(cop_ctx *ctx, cop_term fun, cop_term args) {
     return cop_fun_call_n(ctx, fun, (size_t)argc, argv);
 }
 
+/* A call, or a fun without arguments. */
 static cop_term run_call(cop_ctx *ctx, cop_term call) {
     cop_atom module, function;
     cop_term args, fun;
+    if (cop_is_fun(call))
+        return cop_fun_call_n(ctx, call, 0, NULL);
     if (is_fun_call(call, &fun, &args))
         return call_fun(ctx, fun, args);
     if (!cop_match_tuple(call, &module, &function, &args))
@@ -177,12 +184,12 @@ static _Noreturn void end_badly(cop_ctx *ctx, cop_term owner, cop_term call,
 
 /* ---- the life of a task ---------------------------------------------------------------------------------- */
 
-static cop_term invoke(cop_ctx *ctx, cop_term owner, cop_term callers, cop_term call) {
+static cop_term invoke(cop_ctx *ctx, cop_term owner, cop_term what) {
     volatile uint64_t result = COP_NIL.w;
-    cop_process_put(ctx, cop_as("$initial_call").t, initial_call(ctx, call));
-    cop_process_put(ctx, cop_as("$callers").t, callers);
-    COP_TRY(ctx) { result = run_call(ctx, call).w; }
-    COP_CATCH(caught) { end_badly(ctx, owner, call, caught); }
+    COP_TRY(ctx) { result = run_call(ctx, what).w; }
+    COP_CATCH(caught) {
+        end_badly(ctx, owner, cop_is_fun(what) ? apply_call(ctx, what, COP_NIL) : what, caught);
+    }
     return (cop_term){ result };
 }
 
@@ -219,38 +226,49 @@ static void wait_and_reply(cop_ctx *ctx, cop_term owner, bool guard) {
         cop_process_demonitor(ctx, w.watch, COP_DEMONITOR_FLUSH);
     if (!cop_match_tuple(message, &any, &ref, &reply_to, &callers, &call))
         cop_exit(ctx, cop_a(badarg));
-    cop_send(ctx, reply_to, cop_tuple(ctx, ref, invoke(ctx, owner, callers, call)));
+    cop_process_put(ctx, cop_as("$initial_call").t, initial_call(ctx, call));
+    cop_process_put(ctx, cop_as("$callers").t, callers);
+    cop_send(ctx, reply_to, cop_tuple(ctx, ref, invoke(ctx, owner, call)));
 }
 
 static void task_main(cop_ctx *ctx, cop_term arg) {
-    cop_term owner, ancestors, callers, call;
+    cop_term owner, ref, what;
     cop_atom guard;
-    bool waits = cop_match_tuple(arg, &owner, &ancestors, &guard);
-    if (!waits && !cop_match_tuple(arg, &owner, &ancestors, &callers, &call))
-        cop_exit(ctx, cop_a(badarg));
-    cop_process_put(ctx, cop_as("$ancestors").t, ancestors);
-    if (waits)
+    if (cop_match_tuple(arg, &owner, &guard)) {
         wait_and_reply(ctx, owner, cop_match(guard.t, cop_a(monitor)));
-    else
-        invoke(ctx, owner, callers, call);
+        return;
+    }
+    if (!cop_match_tuple(arg, &owner, &ref, &what))
+        cop_exit(ctx, cop_a(badarg));
+    cop_term result = invoke(ctx, owner, what);
+    if (cop_is_ref(ref))
+        cop_send(ctx, ref, cop_tuple(ctx, ref, result));
 }
 
-static cop_spawned spawn(cop_ctx *ctx, cop_term arg, const cop_spawn_opts *opts) {
+static cop_spawned spawn(cop_ctx *ctx, cop_term arg, cop_term dictionary,
+                         const cop_spawn_opts *opts) {
     cop_spawn_opts o = *opts;
+    o.dictionary = dictionary;
     o.name_hint = "Elixir.Task.Supervised:reply/3";
     return cop_process_spawn(ctx, task_main, arg, &o);
 }
 
 cop_spawned task_spawn(cop_ctx *ctx, cop_term owner, bool monitor, const cop_spawn_opts *opts) {
-    cop_term arg = cop_tuple(ctx, owner, self_and(ctx, cop_as("$ancestors")),
-                             monitor ? cop_a(monitor) : cop_a(nomonitor));
-    return spawn(ctx, arg, opts);
+    cop_term arg = cop_tuple(ctx, owner, monitor ? cop_a(monitor) : cop_a(nomonitor));
+    cop_term ancestors = self_and(ctx, cop_as("$ancestors"));
+    return spawn(ctx, arg, cop_map(ctx, cop_as("$ancestors"), ancestors), opts);
 }
 
 cop_spawned task_spawn_now(cop_ctx *ctx, cop_term owner, cop_term callers, cop_term call,
                            const cop_spawn_opts *opts) {
-    return spawn(ctx, cop_tuple(ctx, owner, self_and(ctx, cop_as("$ancestors")), callers, call),
-                 opts);
+    cop_term fun, args, ref = opts->monitor_ref.t;
+    bool is_fun = is_fun_call(call, &fun, &args) && cop_is_nil(args);
+    cop_term dictionary =
+        cop_map(ctx, cop_as("$ancestors"), self_and(ctx, cop_as("$ancestors")), cop_as("$callers"),
+                callers, cop_as("$initial_call"), initial_call(ctx, call));
+    cop_term arg =
+        cop_tuple(ctx, owner, cop_is_none(ref) ? cop_a(nil).t : ref, is_fun ? fun : call);
+    return spawn(ctx, arg, dictionary, opts);
 }
 
 void task_send_start(cop_ctx *ctx, cop_pid pid, cop_term ref, cop_term reply_to, cop_term call) {

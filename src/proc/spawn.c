@@ -74,6 +74,13 @@ static void monitor_at_birth(cop_ctx *parent, cop_ctx *child, const cop_spawn_op
     cop__rel_add(&child->rels, ref.t.w, REL_WATCHER)->other = parent->pid.w;
 }
 
+/* Is it p's own, and no monitor or alias yet? */
+static bool ref_is_good(cop_ctx *p, cop_ref ref) {
+    return cop_is_none(ref.t)
+           || (cop__is_local_ref(ref.t) && cop__ref_slot(ref.t) == p->slot->index
+               && cop__rel_find(&p->rels, ref.t.w) == NULL);
+}
+
 static bool opts_are_good(const cop_spawn_opts *o) {
     const size_t most = UINT32_MAX;
     return (unsigned)o->priority <= COP_PRIORITY_MAX
@@ -88,7 +95,8 @@ static bool opts_are_good(const cop_spawn_opts *o) {
 }
 
 static bool wants_monitor(const cop_spawn_opts *o) {
-    return o->monitor || o->monitor_alias != COP_ALIAS_NONE || !cop_is_none(o->monitor_tag);
+    return o->monitor || o->monitor_alias != COP_ALIAS_NONE || !cop_is_none(o->monitor_tag)
+           || !cop_is_none(o->monitor_ref.t);
 }
 
 static const cop_spawn_opts no_opts;
@@ -129,9 +137,9 @@ cop_spawned cop_process_spawn(cop_ctx *ctx, cop_entry entry, cop_term arg,
     cop__enter(ctx);
     if (opts == NULL)
         opts = &no_opts;
-    if (entry == NULL || !opts_are_good(opts))
+    if (entry == NULL || !opts_are_good(opts) || !ref_is_good(ctx, opts->monitor_ref))
         cop__badarg(ctx);
-    cop_spawned result = make(ctx, entry, arg, opts, (cop_ref){ COP_NONE });
+    cop_spawned result = make(ctx, entry, arg, opts, opts->monitor_ref);
     if (cop_is_none(result.pid.t))
         cop__error(ctx, cop_a(system_limit).t);
     if (cop__spend(ctx, 20))
@@ -166,7 +174,7 @@ cop_ref cop_spawn_request(cop_ctx *ctx, cop_entry entry, cop_term arg, const cop
     cop_ref ref = cop__ref_next(ctx);
     cop_spawned made = { 0 };
     cop_term why = cop_a(badopt).t;
-    if (opts_are_good(opts)) {
+    if (opts_are_good(opts) && cop_is_none(opts->monitor_ref.t)) { /* it has the request's */
         made = make(ctx, entry, arg, opts, ref);
         why = cop_a(system_limit).t;
     }

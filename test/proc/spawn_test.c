@@ -14,6 +14,32 @@ TEST(PR_004_the_reference_of_a_spawn_may_be_an_alias) {
     ASSERT_RECEIVE(ctx, ":hi");
 }
 
+static void answer_and_end(cop_ctx *ctx, cop_term ref) {
+    cop_send(ctx, ref, cop_tuple(ctx, ref, cop_a(hi)));
+}
+
+TEST(a_process_may_be_told_the_reference_of_its_monitor) {
+    cop_ref ref = cop_make_ref(ctx);
+    cop_spawn_opts opts = { .monitor_ref = ref, .monitor_alias = COP_ALIAS_DEMONITOR };
+    cop_spawned s = cop_process_spawn(ctx, answer_and_end, ref.t, &opts);
+    EXPECT(cop_same(s.ref.t, ref.t));
+    ASSERT_RECEIVE(ctx, "{_, :hi}");
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :normal}");
+}
+
+TEST(the_reference_of_a_monitor_is_the_callers_own_and_free) {
+    cop_spawned s =
+        cop_process_spawn(ctx, wait_for_ever, COP_NONE, &(cop_spawn_opts){ .monitor = true });
+    cop_ref bad[] = { s.ref, { cop_a(ref).t }, { s.pid.t } };
+    size_t before = cop_node_process_count();
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        EXPECT_ERROR(ctx, ":badarg") {
+            cop_process_spawn(ctx, wait_for_ever, COP_NONE,
+                              &(cop_spawn_opts){ .monitor_ref = bad[i] });
+        }
+    EXPECT_INT(cop_node_process_count(), before);
+}
+
 TEST(PR_006_bad_options_make_no_process) {
     static const char *const bad[] = {
         "[:foo]",
