@@ -203,12 +203,11 @@ static struct cop__env *frame_env(cop_ctx *p, cop_term to, cop_term label, cop_t
     return env;
 }
 
-/* Who floods a process that cannot follow spends his turn sooner, as in send. */
 static void post(cop_ctx *ctx, struct cop__env *env) {
-    const struct cop__slot *slot = cop__slot_of(env->to);
-    uint32_t backlog = __atomic_load_n(&slot->backlog, __ATOMIC_RELAXED);
-    cop__deliver(ctx->worker, env);
-    if (cop__spend(ctx, 1 + (backlog > 4096 ? 32 : (int)(backlog >> 7))))
+    struct cop__slot *slot = cop__slot_of(env->to);
+    int cost = cop__send_cost(slot);
+    cop__deliver_to(ctx->worker, slot, env);
+    if (cop__spend(ctx, cost))
         cop__requeue(ctx);
 }
 

@@ -368,7 +368,8 @@ struct cop__sched {
     struct cop_ctx *remote __attribute__((aligned(64))); /* pushed by other threads; atomic stack */
     uint32_t asleep;                                     /* futex word: 1 while its worker sleeps */
     uint32_t picks;
-    uint32_t look_at;  /* the pick at which to look around again */
+    uint32_t look_at; /* the pick at which to look around again */
+    uint32_t look_every;
     uint32_t in_a_row; /* how often `next` was taken without the ring's turn */
     int64_t backlog_since;
     uint32_t backlog_tail;
@@ -529,12 +530,11 @@ static inline int64_t cop__now_ms(void) { return cop__now_ns() / 1000000; }
 
 /* ---- running ----------------------------------------------------------------------------------------- */
 
-void cop__loop(void *unused); /* the entry of a fresh stack */
+void cop__loop(void *worker); /* the entry of a fresh stack */
 /* Waits until something is in the inbox; on the process's own stack, in the run-time. */
 void cop__wait(cop_ctx *p);
 /* Lets others run, staying runnable. */
 void cop__requeue(cop_ctx *p);
-void cop__after_switch(void);
 /* Back to the loop frame at the base of the stack. */
 _Noreturn void cop__back(cop_ctx *p, int how);
 /* Runs one turn of a process that has no frames, on the stack the caller stands on. */
@@ -562,8 +562,8 @@ static inline struct cop__slot *cop__slot_of(cop_term id) {
         return NULL;
     return &cop__node.slots[index];
 }
-/* Delivers; takes the envelope. What the dead cannot take is answered. w may be NULL. */
-/* The words of a tuple whose elements are all immediate; 0 for anything else. */
+enum { COP__FLAT_TUPLE = 16 }; /* elements */
+/* The words of a tuple of not too many elements, all immediate; 0 for anything else. */
 static inline size_t cop__tuple_words(cop_term t) {
     if (!cop__is_box(t))
         return 0;
@@ -571,21 +571,45 @@ static inline size_t cop__tuple_words(cop_term t) {
     if (cop__header_kind(*box) != BOX_TUPLE)
         return 0;
     size_t size = cop__header_size(*box);
+    if (__builtin_expect(size > COP__FLAT_TUPLE, 0))
+        return 0;
     uint64_t all = 3;
     for (size_t i = 1; i <= size; i++)
         all &= box[i];
-    return (all & 3) == 3 && size <= 16 ? size + 1 : 0;
+    return (all & 3) == 3 ? size + 1 : 0;
 }
+/* Delivers; takes the envelope. What the dead cannot take is answered. w may be NULL. */
 void cop__deliver(struct cop__worker *w, struct cop__env *env);
 /* Opens the box: messages to the queue, all else handled. True if anything came. */
 bool cop__take_in(cop_ctx *p);
 /* An envelope for somebody who has gone. */
 void cop__dead_letter(struct cop__worker *w, struct cop__env *env);
+/* Delivers into the slot that env->to says. */
+static inline void cop__deliver_to(struct cop__worker *w, struct cop__slot *slot,
+                                   struct cop__env *env) {
+    uintptr_t seen = __atomic_load_n(&slot->inbox, __ATOMIC_ACQUIRE);
+    do {
+        if (__builtin_expect(seen == INBOX_FREE, 0)) {
+            cop__dead_letter(w, env);
+            return;
+        }
+        env->next = seen == INBOX_PARKED ? NULL : (struct cop__env *)seen;
+    } while (!__atomic_compare_exchange_n(&slot->inbox, &seen, (uintptr_t)env, true,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    if (seen == INBOX_PARKED)
+        cop__schedule(w, slot->proc);
+}
 /* Acts on what was taken in: an exit leaves for the base, a suspend waits for the resume. */
 void cop__check_exit_slowly(cop_ctx *p);
 static inline void cop__check_exit(cop_ctx *p) {
     if (__builtin_expect(p->pending_exit || p->suspended, 0))
         cop__check_exit_slowly(p);
+}
+/* The reductions of sending it one message: who floods a process that cannot follow spends his turn sooner,
+   so that it gets its own. */
+static inline int cop__send_cost(const struct cop__slot *slot) {
+    uint32_t backlog = __atomic_load_n(&slot->backlog, __ATOMIC_RELAXED);
+    return 1 + (__builtin_expect(backlog > 4096, 0) ? 32 : (int)(backlog >> 7));
 }
 void cop__queue_remove(cop_ctx *p, struct cop__env **at);
 static inline void cop__queue_append(cop_ctx *p, struct cop__env *env) {

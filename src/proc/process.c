@@ -55,35 +55,38 @@ static bool send_counted(cop_ctx *ctx, uint32_t meter, struct cop__env *env, boo
     return !would_wait;
 }
 
-static inline __attribute__((always_inline)) bool send_to(cop_ctx *ctx, cop_term dest,
-                                                          cop_term message, bool may_wait) {
-    bool sent = true;
-    cop__enter(ctx);
-    enum cop__signal kind = SIG_MESSAGE;
+/* The address that is meant by what is no pid of this node; COP_NONE if nobody. */
+static __attribute__((noinline)) cop_term address_of(cop_ctx *p, cop_term dest) {
     if (cop_is_atom(dest)) {
         dest = cop__name_lookup(dest);
         if (cop_is_none(dest))
-            cop__badarg(ctx);
-    } else if (cop__is_local_ref(dest)) {
-        kind = SIG_ALIAS;
-    } else if (!cop__is_local_pid(dest) && !cop__is_local_port(dest)) {
-        if (cop_is_pid(dest) || cop_is_ref(dest) || cop_is_port(dest))
-            dest = COP_NONE; /* of a node that is not there */
-        else
-            dest = resolve_tuple(ctx, dest);
+            cop__badarg(p);
+        return dest;
     }
+    if (cop__is_local_ref(dest) || cop__is_local_port(dest))
+        return dest;
+    if (cop_is_pid(dest) || cop_is_ref(dest) || cop_is_port(dest))
+        return COP_NONE; /* of a node that is not there */
+    return resolve_tuple(p, dest);
+}
+
+static inline __attribute__((always_inline)) bool send_to(cop_ctx *ctx, cop_term dest,
+                                                          cop_term message, bool may_wait) {
+    bool sent = true;
     int cost = 1;
-    if (!cop_is_none(dest)) {
-        /* Who floods a process that cannot follow spends his turn sooner, so that it gets its own. */
-        struct cop__slot *slot = cop__slot_of(dest);
-        uint32_t backlog = slot != NULL ? __atomic_load_n(&slot->backlog, __ATOMIC_RELAXED) : 0;
-        cost += backlog > 4096 ? 32 : (int)(backlog >> 7);
-        uint32_t meter = slot != NULL ? __atomic_load_n(&slot->meter, __ATOMIC_RELAXED) : 0;
+    cop__enter(ctx);
+    if (!cop__is_local_pid(dest))
+        dest = address_of(ctx, dest);
+    struct cop__slot *slot = cop_is_none(dest) ? NULL : cop__slot_of(dest);
+    if (slot != NULL) {
+        cost = cop__send_cost(slot);
+        uint32_t meter = __atomic_load_n(&slot->meter, __ATOMIC_RELAXED);
+        enum cop__signal kind = cop__is_local_ref(dest) ? SIG_ALIAS : SIG_MESSAGE;
         struct cop__env *env = cop__env_new(kind, dest, ctx->pid, message);
         if (__builtin_expect(meter != 0, 0))
             sent = send_counted(ctx, meter, env, may_wait);
         else
-            cop__deliver(ctx->worker, env);
+            cop__deliver_to(ctx->worker, slot, env);
     }
     if (cop__spend(ctx, cost))
         cop__requeue(ctx);

@@ -9,7 +9,7 @@
 #include "proc/proc.h"
 
 /* Waits for the box to be filled, at most until due_ms. False: the time is over. */
-static bool wait_until(cop_ctx *p, int64_t due_ms) {
+static inline bool wait_until(cop_ctx *p, int64_t due_ms) {
     p->idle = true;
     if (due_ms == INT64_MAX) {
         cop__wait(p);

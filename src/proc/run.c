@@ -13,7 +13,7 @@
  *
  * Rules
  *   1. "Parked" is published, and a left stack recycled, only by the code that runs on the next stack
- *      (cop__after_switch): before that the context is not saved.
+ *      (after_switch): before that the context is not saved.
  *   2. After anything that may wait, the worker is fetched anew: p->worker, or cop__worker_self().
  *   3. The loop keeps nothing in its frame that another worker's loop would need.
  *   4. A step runs with in_runtime == 0; everything here runs with 1.
@@ -85,9 +85,7 @@ static enum reach roots_reach(const cop_ctx *p) {
     return reach;
 }
 
-void cop__tidy(cop_ctx *p, bool full) {
-    if (!full && cop__heap_young_is_empty(&p->heap))
-        return;
+static __attribute__((noinline)) void tidy(cop_ctx *p, bool full) {
     enum reach reach = roots_reach(p);
     if (reach == REACH_NOTHING) {
         cop__heap_reset(&p->heap);
@@ -101,6 +99,11 @@ void cop__tidy(cop_ctx *p, bool full) {
     struct cop__roots roots[4];
     size_t n = roots_of(p, roots);
     cop__heap_collect(&p->heap, roots, n, full);
+}
+
+void cop__tidy(cop_ctx *p, bool full) {
+    if (full || !cop__heap_young_is_empty(&p->heap))
+        tidy(p, full);
 }
 
 /* ---- the end -------------------------------------------------------------------------------------- */
@@ -134,16 +137,19 @@ static void finish(cop_ctx *p, int how) {
 
 /* ---- one turn --------------------------------------------------------------------------------------- */
 
-static void turn_begin(struct cop__worker *w, cop_ctx *p) {
+static __attribute__((noinline)) void sim_turn_begin(cop_ctx *p) {
+    p->budget = cop__sim_budget();
+    cop__sim_saw(SIM_PICK, p->pid.w, (uint64_t)p->budget, 0);
+}
+
+static inline void turn_begin(struct cop__worker *w, cop_ctx *p) {
     p->worker = w;
     if (w->sched != NULL)
         p->home = w->sched;
     p->where = WHERE_RUNNING;
     p->budget = COP__BUDGET;
-    if (__builtin_expect(cop__node.sim, 0)) {
-        p->budget = cop__sim_budget();
-        cop__sim_saw(SIM_PICK, p->pid.w, (uint64_t)p->budget, 0);
-    }
+    if (__builtin_expect(cop__node.sim, 0))
+        sim_turn_begin(p);
     __atomic_store_n(&w->current, p, __ATOMIC_RELEASE);
     __atomic_store_n(&w->steps, w->steps + 1, __ATOMIC_RELAXED);
 }
@@ -168,7 +174,7 @@ static void run_entry(cop_ctx *p) {
 }
 
 /* True if parked (then p must not be touched any more). */
-static bool park(cop_ctx *p) {
+static inline bool park(cop_ctx *p) {
     p->where = WHERE_WAITING;
     p->idle = true;
     uintptr_t empty = 0;
@@ -176,20 +182,20 @@ static bool park(cop_ctx *p) {
                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-static void nursery_lend(struct cop__worker *w, cop_ctx *p) {
+static inline void nursery_lend(struct cop__worker *w, cop_ctx *p) {
     cop__heap_lend(&p->heap, cop__nursery_take(w->sched), COP__BIG_NURSERY);
     p->has_nursery = true;
 }
 
-static void nursery_return(cop_ctx *p) {
+static inline void nursery_return(cop_ctx *p) {
     uint64_t *nursery = cop__heap_unlend(&p->heap);
     cop__nursery_give(p->worker->sched, nursery);
     p->has_nursery = false;
 }
 
 /* Calls one callback. It may wait: afterwards the worker may be another one. */
-static void call_message(cop_ctx *p, struct cop__env *env) {
-    if (p->idle_due != INT64_MAX) {
+static inline void call_message(cop_ctx *p, struct cop__env *env) {
+    if (__builtin_expect(p->idle_due != INT64_MAX, 0)) {
         p->idle_due = INT64_MAX;
         cop__alarm_clear(p);
         p->wait_seq++;
@@ -215,8 +221,8 @@ static void call_timeout(cop_ctx *p) {
     cop__enter(p);
 }
 
-static void arm_idle(cop_ctx *p) {
-    if (p->idle_due == INT64_MAX || cop__alarm_is_set(p))
+static __attribute__((noinline)) void arm_idle(cop_ctx *p) {
+    if (cop__alarm_is_set(p))
         return;
     p->woken = false;
     cop__alarm_set(p, p->idle_due);
@@ -224,7 +230,8 @@ static void arm_idle(cop_ctx *p) {
 
 /* Nothing is queued: parks, unless a timeout is due or something came. True if parked. */
 static bool settle(cop_ctx *p) {
-    if (!p->suspended && p->idle_due != INT64_MAX && p->idle_due <= cop__now_ms()) {
+    if (__builtin_expect(p->idle_due != INT64_MAX, 0) && !p->suspended
+        && p->idle_due <= cop__now_ms()) {
         cop__alarm_clear(p);
         call_timeout(p);
         cop__tidy(p, false);
@@ -236,7 +243,7 @@ static bool settle(cop_ctx *p) {
     /* The start's monitor is gone; a process that never had another relation needs no table. */
     if (p->rels.count == 0 && p->rels.cap != 0 && p->reductions < 64)
         cop__rel_clear(&p->rels);
-    if (!p->suspended)
+    if (__builtin_expect(p->idle_due != INT64_MAX, 0) && !p->suspended)
         arm_idle(p);
     struct cop__worker *w = p->worker;
     __atomic_store_n(&w->current, NULL, __ATOMIC_RELAXED);
@@ -349,7 +356,7 @@ void cop__turn(struct cop__worker *w, cop_ctx *p) {
             struct cop__stack *left = w->stack;
             goes_onto(w, large);
             cop__fiber_before_switch(&left->fiber, &large->fiber);
-            cop__context_switch(&left->context, &large->context, NULL);
+            cop__context_switch(&left->context, &large->context, w);
             COP_UNREACHABLE("a recycled stack came back");
         }
         run_entry(p);
@@ -409,23 +416,16 @@ static _Noreturn void resume(struct cop__worker *w, cop_ctx *p) {
     take_frames(p);
     goes_onto(w, p->stack);
     cop__fiber_before_switch(&left->fiber, &p->stack->fiber);
-    cop__context_switch(&left->context, &p->stack->context, NULL);
+    cop__context_switch(&left->context, &p->stack->context, w);
     COP_UNREACHABLE("a recycled stack came back");
     __builtin_unreachable();
 }
 
-void cop__after_switch(void) {
-    struct cop__worker *w = cop__worker_self();
-    cop__fiber_after_switch(&w->stack->fiber);
-    enum cop__duty duty = w->duty;
-    w->duty = DUTY_NONE;
+static __attribute__((noinline)) void do_duty(struct cop__worker *w, enum cop__duty duty) {
     cop_ctx *p = w->duty_proc;
     switch (duty) {
     case DUTY_NONE:
-        break;
     case DUTY_PARK:
-        if (!park(p))
-            cop__schedule(w, p);
         break;
     case DUTY_REQUEUE:
         p->where = WHERE_RUNNABLE;
@@ -438,6 +438,20 @@ void cop__after_switch(void) {
         cop__stack_give(w->sched, w->duty_stack);
         break;
     }
+}
+
+/* The first thing on the other side of a switch, which hands over the worker that made it. */
+static inline void after_switch(struct cop__worker *w) {
+    cop__fiber_after_switch(&w->stack->fiber);
+    enum cop__duty duty = w->duty;
+    w->duty = DUTY_NONE;
+    if (__builtin_expect(duty != DUTY_PARK, 0)) {
+        do_duty(w, duty);
+        return;
+    }
+    cop_ctx *p = w->duty_proc;
+    if (!park(p))
+        cop__schedule(w, p);
 }
 
 static __attribute__((noinline)) bool loop_once(void) {
@@ -462,9 +476,8 @@ static __attribute__((noinline)) bool loop_once(void) {
     return true;
 }
 
-void cop__loop(void *unused) {
-    (void)unused;
-    cop__after_switch();
+void cop__loop(void *worker) {
+    after_switch(worker);
     {
         struct cop__worker *w = cop__worker_self();
         int how = cop__jump_save(w->stack->base_jump);
@@ -496,7 +509,7 @@ static void host_wait(cop_ctx *p) {
 }
 
 /* Leaves the stack with its frames; returns when somebody has resumed the process. */
-static void switch_away(cop_ctx *p, enum cop__duty duty) {
+static inline __attribute__((always_inline)) void switch_away(cop_ctx *p, enum cop__duty duty) {
     struct cop__worker *w = p->worker;
     struct cop__stack *mine = p->stack;
     cop_ctx *next = w->sched != NULL && duty == DUTY_PARK ? cop__sched_pick(w) : NULL;
@@ -515,16 +528,16 @@ static void switch_away(cop_ctx *p, enum cop__duty duty) {
     }
     goes_onto(w, to);
     cop__fiber_before_switch(&mine->fiber, &to->fiber);
-    cop__context_switch(&mine->context, &to->context, NULL);
-    cop__after_switch();
+    after_switch(cop__context_switch(&mine->context, &to->context, w));
 }
 
 void cop__wait(cop_ctx *p) {
-    COP_ASSERT(p->kind != KIND_PORT); /* ports never wait */
-    if (p->kind == KIND_HOST)
-        host_wait(p);
-    else
+    if (__builtin_expect(p->kind == KIND_PROCESS, 1)) {
         switch_away(p, DUTY_PARK);
+        return;
+    }
+    COP_ASSERT(p->kind == KIND_HOST); /* ports never wait */
+    host_wait(p);
 }
 
 void cop__requeue(cop_ctx *p) {
@@ -558,7 +571,7 @@ static void *worker_main(void *arg) {
     goes_onto(w, stack);
     cop__set_in_runtime(w, 1);
     cop__fiber_before_switch(&w->thread_fiber, &stack->fiber);
-    cop__context_switch(&w->thread_context, &stack->context, NULL);
+    cop__context_switch(&w->thread_context, &stack->context, w);
     cop__fiber_after_switch(&w->thread_fiber);
     cop__stack_give(NULL, w->duty_stack);
     cop__fault_thread_end();

@@ -32,8 +32,15 @@
  */
 #include "proc/proc.h"
 
-enum { PATIENCE_NS = 50000, SPIN_NS = 70000, LOOK_EVERY = 16, IN_A_ROW = 16, TIMERS_AT_ONCE = 512 };
-enum { QUIET_PICKS = 64 };
+enum {
+    PATIENCE_NS = 50000,
+    SPIN_NS = 70000,
+    LOOK_NS = 10000,
+    LOOK_EVERY = 32, /* picks, at most */
+    IN_A_ROW = 16,
+    TIMERS_AT_ONCE = 512,
+    QUIET_PICKS = 64
+};
 
 struct cop__node cop__node;
 
@@ -65,7 +72,7 @@ static void list_push(struct cop__sched *s, struct cop__list *list, cop_ctx *p) 
     cop__unlock(&s->lock);
 }
 
-static void push_tail(struct cop__sched *s, cop_ctx *p) {
+static __attribute__((noinline)) void push_tail(struct cop__sched *s, cop_ctx *p) {
     uint32_t head = __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
     uint32_t tail = s->tail;
     if (tail - head < COP__RING && __atomic_load_n(&s->overflow.count, __ATOMIC_RELAXED) == 0) {
@@ -74,6 +81,14 @@ static void push_tail(struct cop__sched *s, cop_ctx *p) {
         return;
     }
     list_push(s, &s->overflow, p);
+}
+
+/* In line at once: at the tail goes who was there. */
+static inline void push_next(struct cop__sched *s, cop_ctx *p) {
+    cop_ctx *displaced = s->next;
+    __atomic_store_n(&s->next, p, __ATOMIC_RELAXED);
+    if (displaced != NULL)
+        push_tail(s, displaced);
 }
 
 static cop_ctx *ring_pop(struct cop__sched *s) {
@@ -124,12 +139,9 @@ void cop__sched_push(struct cop__sched *s, cop_ctx *p, bool next_in_line) {
     case COP_PRIORITY_NORMAL:
         break;
     }
-    if (next_in_line) {
-        cop_ctx *displaced = s->next;
-        __atomic_store_n(&s->next, p, __ATOMIC_RELAXED);
-        p = displaced;
-    }
-    if (p != NULL)
+    if (next_in_line)
+        push_next(s, p);
+    else
         push_tail(s, p);
 }
 
@@ -160,7 +172,7 @@ void cop__sched_drain(struct cop__sched *s) {
     }
 }
 
-void cop__schedule(struct cop__worker *w, cop_ctx *p) {
+static __attribute__((noinline)) void schedule_otherwise(struct cop__worker *w, cop_ctx *p) {
     if (p->kind == KIND_PORT) {
         cop__bound_push(p->bound, p);
         return;
@@ -177,6 +189,17 @@ void cop__schedule(struct cop__worker *w, cop_ctx *p) {
         cop__sched_push(w->sched, p, true);
     else
         remote_push(p->home, p);
+}
+
+void cop__schedule(struct cop__worker *w, cop_ctx *p) {
+    if (__builtin_expect(p->kind != KIND_PROCESS || p->priority != COP_PRIORITY_NORMAL || w == NULL
+                             || w->sched == NULL || cop__node.sim,
+                         0)) {
+        schedule_otherwise(w, p);
+        return;
+    }
+    p->where = WHERE_RUNNABLE;
+    push_next(w->sched, p);
 }
 
 void cop__sched_wake(struct cop__sched *s) {
@@ -198,12 +221,23 @@ void cop__sched_wake_one(struct cop__sched *busy) {
     }
 }
 
+/* How many picks until the next look: so many that the clock costs little, so few that no timer has to wait
+   long for it. A step may take long after many short ones, so they are never very many. */
+static uint32_t until_next_look(struct cop__sched *s, int64_t since_last_ns) {
+    if (since_last_ns < LOOK_NS / 2 && s->look_every < LOOK_EVERY)
+        s->look_every *= 2;
+    else if (since_last_ns > LOOK_NS && s->look_every > LOOK_EVERY / 8)
+        s->look_every /= 2;
+    return s->look_every;
+}
+
 /* Every few picks: the clock, due timers, and whether another core is needed. */
-static void look_around(struct cop__sched *s) {
+static __attribute__((noinline)) void look_around(struct cop__sched *s) {
+    int64_t last_ns = s->now_ns;
     s->now_ns = cop__now_ns();
     /* Of many timers that are due at once some fire now, and what they woke runs while it is warm. */
     bool more = cop__wheel_run(s->wheel, s->now_ns / 1000000, TIMERS_AT_ONCE);
-    s->look_at = s->picks + (more ? 1 : LOOK_EVERY);
+    s->look_at = s->picks + (more ? 1 : until_next_look(s, s->now_ns - last_ns));
     if (cop__node.sched_count == 1)
         return;
     uint32_t head = __atomic_load_n(&s->head, __ATOMIC_RELAXED);
@@ -223,25 +257,14 @@ static inline cop_ctx *take_own_next(struct cop__sched *s) {
     return p;
 }
 
-cop_ctx *cop__sched_pick(struct cop__worker *w) {
-    struct cop__sched *s = w->sched;
+/* When something waits elsewhere than in the place next in line, or nothing does there. */
+static __attribute__((noinline)) cop_ctx *pick_among_all(struct cop__sched *s) {
     cop_ctx *p;
-    if (w->preselected != NULL) {
-        p = w->preselected;
-        w->preselected = NULL;
-        return p;
-    }
-    if (__builtin_expect(cop__node.sim, 0))
-        return cop__sim_pick(w);
-    uint32_t n = s->picks + 1;
-    __atomic_store_n(&s->picks, n, __ATOMIC_RELAXED);
-    if ((int32_t)(n - s->look_at) >= 0)
-        look_around(s);
     cop__sched_drain(s);
     if ((list_has(&s->urgent[0]) || list_has(&s->urgent[1]))
         && (list_pop(s, &s->urgent[0], &p) || list_pop(s, &s->urgent[1], &p)))
         return p;
-    if (n % 8 == 0 && list_pop(s, &s->low, &p))
+    if (s->picks % 8 == 0 && list_pop(s, &s->low, &p))
         return p;
     if (s->in_a_row < IN_A_ROW && (p = take_own_next(s)) != NULL) {
         s->in_a_row++;
@@ -258,6 +281,34 @@ cop_ctx *cop__sched_pick(struct cop__worker *w) {
     if ((p = take_own_next(s)) != NULL)
         return p;
     return list_pop(s, &s->low, &p) ? p : NULL;
+}
+
+/* Does anything come before the one next in line? */
+static inline bool is_something_urgent(struct cop__sched *s) {
+    return __atomic_load_n(&s->remote, __ATOMIC_RELAXED) != NULL
+           || (__atomic_load_n(&s->urgent[0].count, __ATOMIC_RELAXED)
+               | __atomic_load_n(&s->urgent[1].count, __ATOMIC_RELAXED))
+                  != 0
+           || (__atomic_load_n(&s->low.count, __ATOMIC_RELAXED) != 0 && s->picks % 8 == 0);
+}
+
+cop_ctx *cop__sched_pick(struct cop__worker *w) {
+    struct cop__sched *s = w->sched;
+    cop_ctx *p = w->preselected;
+    if (p != NULL) {
+        w->preselected = NULL;
+        return p;
+    }
+    if (__builtin_expect(cop__node.sim, 0))
+        return cop__sim_pick(w);
+    uint32_t n = s->picks + 1;
+    __atomic_store_n(&s->picks, n, __ATOMIC_RELAXED);
+    if (__builtin_expect((int32_t)(n - s->look_at) >= 0, 0))
+        look_around(s);
+    if (s->in_a_row >= IN_A_ROW || is_something_urgent(s) || (p = take_own_next(s)) == NULL)
+        return pick_among_all(s);
+    s->in_a_row++;
+    return p;
 }
 
 /* ---- idling ---------------------------------------------------------------------------------- */
@@ -432,6 +483,7 @@ static struct cop__sched *sched_new(int index) {
     struct cop__sched *s = cop__aligned_alloc(64, (sizeof *s + 63) / 64 * 64);
     memset(s, 0, sizeof *s);
     s->index = index;
+    s->look_every = LOOK_EVERY / 8;
     s->overflow.tail = &s->overflow.head;
     s->urgent[0].tail = &s->urgent[0].head;
     s->urgent[1].tail = &s->urgent[1].head;

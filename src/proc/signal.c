@@ -19,12 +19,11 @@
  */
 #include "proc/proc.h"
 
-struct cop__env *cop__env_behind(size_t before, enum cop__signal kind, cop_term to, cop_term from,
-                                 size_t words) {
-    size_t size = before + sizeof(struct cop__env) + words * sizeof(uint64_t);
-    bool small = size <= COP__SMALL_MAX;
-    char *block = small ? cop__small_alloc(size) : cop__malloc(size);
+/* The envelope at `before` in its block, which is a small one or not. */
+static inline struct cop__env *fill(char *block, size_t before, bool small, enum cop__signal kind,
+                                    cop_term to, cop_term from, size_t words) {
     struct cop__env *env = (struct cop__env *)(block + before);
+    size_t size = before + sizeof(struct cop__env) + words * sizeof(uint64_t);
     env->next = NULL;
     env->to = to;
     env->from = from;
@@ -40,29 +39,51 @@ struct cop__env *cop__env_behind(size_t before, enum cop__signal kind, cop_term 
     return env;
 }
 
+struct cop__env *cop__env_behind(size_t before, enum cop__signal kind, cop_term to, cop_term from,
+                                 size_t words) {
+    size_t size = before + sizeof(struct cop__env) + words * sizeof(uint64_t);
+    bool small = size <= COP__SMALL_MAX;
+    char *block = small ? cop__small_alloc(size) : cop__malloc(size);
+    return fill(block, before, small, kind, to, from, words);
+}
+
 struct cop__env *cop__env_raw(enum cop__signal kind, cop_term to, cop_term from, size_t words) {
     return cop__env_behind(0, kind, to, from, words);
 }
 
-struct cop__env *cop__env_new(enum cop__signal kind, cop_term to, cop_term from, cop_term term) {
-    if (cop_is_immediate(term) || cop_is_none(term)) {
-        struct cop__env *env = cop__env_raw(kind, to, from, 0);
-        env->term = term;
-        return env;
-    }
-    size_t words = cop__tuple_words(term);
-    if (words != 0) { /* a tuple of immediates, the usual message */
-        struct cop__env *env = cop__env_raw(kind, to, from, words);
-        const uint64_t *box = cop__box(term);
-        for (size_t i = 0; i < words; i++)
-            env->frag.body[i] = box[i];
-        env->term = cop__box_term(env->frag.body);
-        return env;
-    }
-    words = cop__term_words(term);
+static __attribute__((noinline)) struct cop__env *env_of_any(enum cop__signal kind, cop_term to,
+                                                             cop_term from, cop_term term) {
+    size_t words = cop__term_words(term);
     struct cop__env *env = cop__env_raw(kind, to, from, words);
     uint64_t *hp = env->frag.body;
     env->term = cop__term_copy(term, &hp, &env->frag.offheap);
+    return env;
+}
+
+struct cop__env *cop__env_new(enum cop__signal kind, cop_term to, cop_term from, cop_term term) {
+    size_t words = 0;
+    if (!cop_is_immediate(term) && !cop_is_none(term)) {
+        words = cop__tuple_words(term);
+        if (__builtin_expect(words == 0, 0))
+            return env_of_any(kind, to, from, term);
+    }
+    /* A word or a tuple of immediates, the usual message. */
+    _Static_assert(sizeof(struct cop__env) + (COP__FLAT_TUPLE + 1) * sizeof(uint64_t)
+                       <= COP__SMALL_MAX,
+                   "a flat tuple goes into a small block");
+    struct cop__env *env =
+        fill(cop__small_alloc(sizeof(struct cop__env) + words * sizeof(uint64_t)), 0, true, kind,
+             to, from, words);
+    if (words == 0) {
+        env->term = term;
+        return env;
+    }
+    const uint64_t *box = cop__box(term);
+    size_t i = 0;
+    do
+        env->frag.body[i] = box[i];
+    while (++i < words);
+    env->term = cop__box_term(env->frag.body);
     return env;
 }
 
@@ -70,21 +91,10 @@ void cop__env_free(struct cop__env *env) { cop__fragment_free(&env->frag); }
 
 void cop__deliver(struct cop__worker *w, struct cop__env *env) {
     struct cop__slot *slot = cop__slot_of(env->to);
-    if (slot == NULL) {
+    if (slot == NULL)
         cop__dead_letter(w, env);
-        return;
-    }
-    uintptr_t seen = __atomic_load_n(&slot->inbox, __ATOMIC_ACQUIRE);
-    do {
-        if (seen == INBOX_FREE) {
-            cop__dead_letter(w, env);
-            return;
-        }
-        env->next = seen == INBOX_PARKED ? NULL : (struct cop__env *)seen;
-    } while (!__atomic_compare_exchange_n(&slot->inbox, &seen, (uintptr_t)env, true,
-                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-    if (seen == INBOX_PARKED)
-        cop__schedule(w, slot->proc);
+    else
+        cop__deliver_to(w, slot, env);
 }
 
 cop_term cop__exit_tuple(cop_ctx *ctx, cop_term from, cop_term reason) {

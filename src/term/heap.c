@@ -184,13 +184,21 @@ void cop__heap_adopt(struct cop__heap *heap, struct cop__fragment *fragment) {
     y->words += fragment->words;
 }
 
-void cop__fragment_free(struct cop__fragment *fragment) {
+static __attribute__((noinline)) void fragment_free_slowly(struct cop__fragment *fragment) {
     drop_list(fragment->offheap, NULL);
     char *block = (char *)fragment - fragment->offset;
     if (fragment->small != 0)
         cop__small_free(block, fragment->small);
     else
         cop__free(block);
+}
+
+/* The usual one is a small block and counts nothing. */
+void cop__fragment_free(struct cop__fragment *fragment) {
+    if (__builtin_expect(fragment->offheap == NULL && fragment->small != 0, 1))
+        cop__small_free((char *)fragment - fragment->offset, fragment->small);
+    else
+        fragment_free_slowly(fragment);
 }
 
 const uint64_t *cop__heap_region_top(const struct cop__heap *heap) {
