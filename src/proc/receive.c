@@ -55,7 +55,7 @@ static bool answers(const struct cop__env *env, uint64_t ref) {
     return e != NULL && e[1].w == ref;
 }
 
-static bool accepts(cop_ctx *p, const struct wanted *wanted, const struct cop__env *env) {
+static inline bool accepts(cop_ctx *p, const struct wanted *wanted, const struct cop__env *env) {
     if (wanted->ref != 0)
         return answers(env, wanted->ref);
     if (wanted->function == NULL)
@@ -66,9 +66,11 @@ static bool accepts(cop_ctx *p, const struct wanted *wanted, const struct cop__e
     return yes;
 }
 
-/* The name says that it is the run-time's: it may stand in a trace right above the user's code. */
-static bool cop__receive_wanted(cop_ctx *p, int64_t timeout_ms, const struct wanted *wanted,
-                                cop_term *message) {
+/* A part of each function that receives: every frame between it and the switch of stacks would cost a return
+   that the processor cannot foresee. */
+static inline __attribute__((always_inline)) bool receive(cop_ctx *p, int64_t timeout_ms,
+                                                          const struct wanted *wanted,
+                                                          cop_term *message) {
     struct cop__env **at =
         wanted->since != 0 && p->mark != NULL && cop__ref_youngest(p) == wanted->since ? p->mark
                                                                                        : &p->queue;
@@ -110,10 +112,17 @@ static bool cop__receive_wanted(cop_ctx *p, int64_t timeout_ms, const struct wan
     return false;
 }
 
+/* The name says that it is the run-time's: it may stand in a trace right above the user's code. */
+static __attribute__((noinline)) bool cop__receive_wanted(cop_ctx *p, int64_t timeout_ms,
+                                                          const struct wanted *wanted,
+                                                          cop_term *message) {
+    return receive(p, timeout_ms, wanted, message);
+}
+
 bool cop_receive(cop_ctx *ctx, int64_t timeout_ms, cop_term *message) {
     cop__enter(ctx);
     struct wanted any = { 0 };
-    bool got = cop__receive_wanted(ctx, timeout_ms, &any, message);
+    bool got = receive(ctx, timeout_ms, &any, message);
     cop__leave(ctx);
     return got;
 }
@@ -139,7 +148,7 @@ bool cop_receive_match_since(cop_ctx *ctx, int64_t timeout_ms, cop_ref since, co
 bool cop_receive_ref(cop_ctx *ctx, int64_t timeout_ms, cop_ref ref, cop_term *message) {
     cop__enter(ctx);
     struct wanted answer = { .ref = ref.t.w, .since = ref.t.w };
-    bool got = cop__receive_wanted(ctx, timeout_ms, &answer, message);
+    bool got = receive(ctx, timeout_ms, &answer, message);
     cop__leave(ctx);
     return got;
 }
