@@ -21,7 +21,7 @@
 
 #include "sys.h"
 
-static void tell_return(cop_ctx *ctx, struct server *s, cop_next next);
+static void tell_return(cop_ctx *ctx, struct server *s, const cop_next *next);
 static void on_message(cop_ctx *ctx, void *state, cop_term message);
 static void on_timeout(cop_ctx *ctx, void *state);
 static void on_raised(cop_ctx *ctx, void *state, const cop_caught *caught);
@@ -104,7 +104,7 @@ static _Noreturn void finish(cop_ctx *ctx, struct server *s, cop_caught why, cop
     }
     if (!cop_is_none(reply) && !cop_is_none(s->client)) {
         cop__gen_server_reply(ctx, s->client, reply);
-        tell_return(ctx, s, (cop_next){ .is = COP__STOP_REPLY, .reply = reply });
+        tell_return(ctx, s, &(cop_next){ .is = COP__STOP_REPLY, .reply = reply });
     }
     if (!cop_reason_is_normal(reason)) {
         bool is_bare =
@@ -232,7 +232,7 @@ static void on_raised(cop_ctx *ctx, void *state, const cop_caught *caught) {
         return;
     if (caught->class != COP_CLASS_THROW || !next_from_term(ctx, s, caught->reason, &next))
         crash(ctx, s, caught);
-    COP_TRY(ctx) { gen_server_proceed(ctx, s, next); }
+    COP_TRY(ctx) { gen_server_proceed(ctx, s, &next); }
     COP_CATCH(again) {
         if (!s->ends)
             crash(ctx, s, again);
@@ -277,47 +277,47 @@ static _Noreturn void no_such_from(cop_ctx *ctx, struct server *s, cop_term mess
 }
 
 /* Tells the debug options of a return: {:out, reply, from, state} or {:noreply, state}. */
-static void tell_return(cop_ctx *ctx, struct server *s, cop_next next) {
+static void tell_return(cop_ctx *ctx, struct server *s, const cop_next *next) {
     if (!cop_is_cons(s->sys.debug) || s->step == STEP_INIT)
         return;
     cop_term state = gen_server_shown(ctx, s, cop_a(state), gen_server_state(ctx, s));
-    bool replies = next.is == COP__REPLY || next.is == COP__STOP_REPLY;
+    bool replies = next->is == COP__REPLY || next->is == COP__STOP_REPLY;
     cop_term event = replies && !cop_is_none(s->client)
-                         ? cop_tuple(ctx, cop_a(out), next.reply, s->client, state)
+                         ? cop_tuple(ctx, cop_a(out), next->reply, s->client, state)
                          : cop_tuple(ctx, cop_a(noreply), state);
     cop_sys_handle_debug(ctx, &s->sys, &gen_server_sys, event);
 }
 
 /* A timeout that is none makes the whole a bad return; nothing of it is carried out. */
-static void check_timeout(cop_ctx *ctx, struct server *s, cop_next next) {
-    if (next.then != COP__THEN_TIMEOUT || next.timeout_ms >= 0)
+static void check_timeout(cop_ctx *ctx, struct server *s, const cop_next *next) {
+    if (next->then != COP__THEN_TIMEOUT || next->timeout_ms >= 0)
         return;
     cop_term state = gen_server_state(ctx, s);
-    cop_term whole = next.is == COP__REPLY
-                         ? cop_tuple(ctx, cop_a(reply), next.reply, state, next.timeout_ms)
-                         : cop_tuple(ctx, cop_a(noreply), state, next.timeout_ms);
+    cop_term whole = next->is == COP__REPLY
+                         ? cop_tuple(ctx, cop_a(reply), next->reply, state, next->timeout_ms)
+                         : cop_tuple(ctx, cop_a(noreply), state, next->timeout_ms);
     gen_server_stop(ctx, s, cop_tuple(ctx, cop_a(bad_return_value), whole), COP_NONE);
 }
 
-void gen_server_proceed(cop_ctx *ctx, struct server *s, cop_next next) {
+void gen_server_proceed(cop_ctx *ctx, struct server *s, cop_next *next) {
     for (;;) {
         check_timeout(ctx, s, next);
-        if (next.is == COP__STOP || next.is == COP__STOP_REPLY)
-            gen_server_stop(ctx, s, next.reason,
-                            next.is == COP__STOP_REPLY ? next.reply : COP_NONE);
-        if (next.is == COP__REPLY && !cop_is_none(s->client))
-            cop__gen_server_reply(ctx, s->client, next.reply);
+        if (next->is == COP__STOP || next->is == COP__STOP_REPLY)
+            gen_server_stop(ctx, s, next->reason,
+                            next->is == COP__STOP_REPLY ? next->reply : COP_NONE);
+        if (next->is == COP__REPLY && !cop_is_none(s->client))
+            cop__gen_server_reply(ctx, s->client, next->reply);
         tell_return(ctx, s, next);
         s->client = COP_NONE;
-        if (next.then != COP__THEN_CONTINUE)
+        if (next->then != COP__THEN_CONTINUE)
             break;
-        cop_term with = next.continue_with;
+        cop_term with = next->continue_with;
         s->last_message = cop_tuple(ctx, cop_a(continue), with);
-        next = dispatch(ctx, s, STEP_CONTINUE, with, (cop_from){ COP_NONE });
+        *next = dispatch(ctx, s, STEP_CONTINUE, with, (cop_from){ COP_NONE });
         cop_sys_handle_debug(ctx, &s->sys, &gen_server_sys, cop_tuple(ctx, cop_a(continue), with));
     }
     s->last_message = COP_NONE;
-    set_then(ctx, s, next.then, next.timeout_ms);
+    set_then(ctx, s, next->then, next->timeout_ms);
     wait_as_asked(ctx, s);
 }
 
@@ -329,7 +329,8 @@ static void serve(cop_ctx *ctx, struct server *s, enum step step, cop_term what,
     cop_sys_handle_debug(
         ctx, &s->sys, &gen_server_sys,
         cop_tuple(ctx, cop_a(in), gen_server_shown(ctx, s, cop_a(message), message)));
-    gen_server_proceed(ctx, s, dispatch(ctx, s, step, what, (cop_from){ client }));
+    cop_next next = dispatch(ctx, s, step, what, (cop_from){ client });
+    gen_server_proceed(ctx, s, &next);
 }
 
 /* ---- hibernation and suspension ---------------------------------------------------------------------------- */

@@ -31,7 +31,7 @@ static inline void *user_state(struct server *s) { return s + 1; }
 /* ---- gen_server.c ---- */
 extern const cop_callbacks gen_server_callbacks;
 /* Carries out one return, and the continues that follow from it. */
-void gen_server_proceed(cop_ctx *ctx, struct server *s, cop_next next);
+void gen_server_proceed(cop_ctx *ctx, struct server *s, cop_next *next);
 /* Ends the server with that reason; terminate runs first. */
 _Noreturn void gen_server_stop(cop_ctx *ctx, struct server *s, cop_term reason, cop_term reply);
 

@@ -181,9 +181,9 @@ static void enter(cop_ctx *ctx, cop_term packed) {
     }
     cop_proc_lib_init_ack(ctx, cop_started_ok(cop_self(ctx)));
     gen_server_proceed(ctx, s,
-                       (cop_next){ .then = init.then,
-                                   .timeout_ms = init.timeout_ms,
-                                   .continue_with = init.continue_with });
+                       &(cop_next){ .then = init.then,
+                                    .timeout_ms = init.timeout_ms,
+                                    .continue_with = init.continue_with });
     cop_become(ctx, &gen_server_callbacks, s);
 }
 
@@ -256,8 +256,8 @@ _Noreturn void cop_gen_server_enter_loop(cop_ctx *ctx, const cop_gen_server *mod
     s->hibernate_after_ms = hibernate_after(opts);
     s->sys.debug = debug_options(ctx, s->sys.name, debug_of(opts));
     gen_server_proceed(ctx, s,
-                       (cop_next){ .then = first.then,
-                                   .timeout_ms = first.timeout_ms,
-                                   .continue_with = first.continue_with });
+                       &(cop_next){ .then = first.then,
+                                    .timeout_ms = first.timeout_ms,
+                                    .continue_with = first.continue_with });
     cop_become(ctx, &gen_server_callbacks, s);
 }
