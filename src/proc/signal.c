@@ -51,12 +51,51 @@ struct cop__env *cop__env_raw(enum cop__signal kind, cop_term to, cop_term from,
     return cop__env_behind(0, kind, to, from, words);
 }
 
+/* The words of a tuple of immediates and of flat tuples, the usual request; 0 for anything else. */
+static size_t nested_words(cop_term t) {
+    const uint64_t *box = cop__box(t);
+    size_t size = cop__header_size(*box), words = size + 1;
+    if (cop__header_kind(*box) != BOX_TUPLE || size > COP__FLAT_TUPLE)
+        return 0;
+    for (size_t i = 1; i <= size; i++) {
+        cop_term e = { box[i] };
+        size_t inner = cop_is_immediate(e) ? 0 : cop__tuple_words(e);
+        if (inner == 0 && !cop_is_immediate(e))
+            return 0;
+        words += inner;
+    }
+    return words;
+}
+
+/* Copies such a tuple to `to`, what it holds behind it. */
+static void copy_nested(cop_term t, uint64_t *to) {
+    const uint64_t *box = cop__box(t);
+    size_t size = cop__header_size(*box);
+    uint64_t *end = to + size + 1;
+    to[0] = box[0];
+    for (size_t i = 1; i <= size; i++) {
+        to[i] = box[i];
+        if (cop_is_immediate((cop_term){ box[i] }))
+            continue;
+        const uint64_t *inner = cop__box((cop_term){ box[i] });
+        to[i] = cop__box_term(end).w;
+        for (size_t left = cop__header_size(*inner) + 1; left > 0; left--)
+            *end++ = *inner++;
+    }
+}
+
 static __attribute__((noinline)) struct cop__env *env_of_any(enum cop__signal kind, cop_term to,
                                                              cop_term from, cop_term term) {
-    size_t words = cop__term_words(term);
-    struct cop__env *env = cop__env_raw(kind, to, from, words);
+    size_t words = cop__is_box(term) ? nested_words(term) : 0;
+    bool nested = words != 0;
+    struct cop__env *env = cop__env_raw(kind, to, from, nested ? words : cop__term_words(term));
     uint64_t *hp = env->frag.body;
-    env->term = cop__term_copy(term, &hp, &env->frag.offheap);
+    if (nested) {
+        copy_nested(term, hp);
+        env->term = cop__box_term(hp);
+    } else {
+        env->term = cop__term_copy(term, &hp, &env->frag.offheap);
+    }
     return env;
 }
 
