@@ -87,7 +87,7 @@ __attribute__((constructor)) static void prepare(void) {
  * thread makes and another frees does not pile up. The functions are not inlined, because a process
  * may wake on another thread and thread-local addresses must not be kept over a wait.
  */
-enum { KEPT = 256 };
+enum { KEPT_STEPS = 64 * 1024 / COP__SMALL_STEP }; /* of each size: so many bytes */
 struct kept {
     struct kept *next;
 };
@@ -95,9 +95,9 @@ static __thread struct {
     struct kept *first;
     uint32_t count;
 } small[COP__SMALL_MAX / COP__SMALL_STEP + 1] __attribute__((tls_model("initial-exec")));
-static __thread uint32_t may_keep __attribute__((tls_model("initial-exec"))); /* KEPT or 0 */
+static __thread uint32_t may_keep __attribute__((tls_model("initial-exec"))); /* KEPT_STEPS or 0 */
 
-void cop__small_keep(void) { may_keep = KEPT; }
+void cop__small_keep(void) { may_keep = KEPT_STEPS; }
 
 __attribute__((noinline)) void *cop__small_alloc(size_t size) {
     size_t step = (size + COP__SMALL_STEP - 1) / COP__SMALL_STEP;
@@ -111,7 +111,7 @@ __attribute__((noinline)) void *cop__small_alloc(size_t size) {
 
 __attribute__((noinline)) void cop__small_free(void *block, size_t size) {
     size_t step = (size + COP__SMALL_STEP - 1) / COP__SMALL_STEP;
-    if (__builtin_expect(small[step].count >= may_keep, 0)) {
+    if (__builtin_expect(small[step].count * step >= may_keep, 0)) {
         cop__free(block);
         return;
     }

@@ -605,19 +605,25 @@ static inline void cop__check_exit(cop_ctx *p) {
     if (__builtin_expect(p->pending_exit || p->suspended, 0))
         cop__check_exit_slowly(p);
 }
-/* The reductions of sending it one message: who floods a process that cannot follow spends his turn sooner,
-   so that it gets its own. */
-static inline int cop__send_cost(const struct cop__slot *slot) {
+/* The reductions of sending it one more message: who floods a process that cannot follow spends his turn
+   sooner, so that it gets its own while what waits is still in the cache. The count need not be exact. */
+enum { COP__SEND_COST_MAX = 256 };
+static inline int cop__send_cost(struct cop__slot *slot) {
     uint32_t backlog = __atomic_load_n(&slot->backlog, __ATOMIC_RELAXED);
-    return 1 + (__builtin_expect(backlog > 4096, 0) ? 32 : (int)(backlog >> 7));
+    __atomic_store_n(&slot->backlog, backlog + 1, __ATOMIC_RELAXED);
+    uint32_t cost = 1 + backlog / 4;
+    return __builtin_expect(cost > COP__SEND_COST_MAX, 0) ? COP__SEND_COST_MAX : (int)cost;
 }
 void cop__queue_remove(cop_ctx *p, struct cop__env **at);
+static inline size_t cop__env_words(const struct cop__env *env) {
+    return env->frag.words + sizeof *env / sizeof(uint64_t);
+}
 static inline void cop__queue_append(cop_ctx *p, struct cop__env *env) {
     env->next = NULL;
     *p->queue_end = env;
     p->queue_end = &env->next;
     p->queue_len++;
-    p->queue_words += env->frag.words + sizeof *env / sizeof(uint64_t);
+    p->queue_words += cop__env_words(env);
 }
 /* The queue's message becomes the process's: valid until the next collection. */
 cop_term cop__adopt(cop_ctx *p, struct cop__env *env);

@@ -177,6 +177,7 @@ static void run_entry(cop_ctx *p) {
 static inline bool park(cop_ctx *p) {
     p->where = WHERE_WAITING;
     p->idle = true;
+    __atomic_store_n(&p->slot->backlog, p->queue_len, __ATOMIC_RELAXED);
     uintptr_t empty = 0;
     return __atomic_compare_exchange_n(&p->slot->inbox, &empty, INBOX_PARKED, false,
                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
@@ -274,12 +275,14 @@ static void turn_callbacks(cop_ctx *p) {
             continue;
         }
         cop__queue_remove(p, &p->queue);
+        __builtin_prefetch(p->queue);
         call_message(p, env);
         cop__check_heap(p);
         cop__tidy(p, false);
         if (++n >= COP__MESSAGES || p->budget < 0) {
             struct cop__worker *w = p->worker;
             nursery_return(p);
+            __atomic_store_n(&p->slot->backlog, p->queue_len, __ATOMIC_RELAXED);
             p->where = WHERE_RUNNABLE;
             __atomic_store_n(&w->current, NULL, __ATOMIC_RELAXED);
             if (p->kind == KIND_PORT)
@@ -508,11 +511,12 @@ static void host_wait(cop_ctx *p) {
     p->where = WHERE_RUNNING;
 }
 
-/* Leaves the stack with its frames; returns when somebody has resumed the process. */
-static inline __attribute__((always_inline)) void switch_away(cop_ctx *p, enum cop__duty duty) {
+/* Leaves the stack with its frames, to `next` or, if that is NULL, to the loop; returns when somebody has
+   resumed the process. */
+static inline __attribute__((always_inline)) void switch_away(cop_ctx *p, enum cop__duty duty,
+                                                              cop_ctx *next) {
     struct cop__worker *w = p->worker;
     struct cop__stack *mine = p->stack;
-    cop_ctx *next = w->sched != NULL && duty == DUTY_PARK ? cop__sched_pick(w) : NULL;
     p->has_frames = true;
     w->duty = duty;
     w->duty_proc = p;
@@ -533,16 +537,31 @@ static inline __attribute__((always_inline)) void switch_away(cop_ctx *p, enum c
 
 void cop__wait(cop_ctx *p) {
     if (__builtin_expect(p->kind == KIND_PROCESS, 1)) {
-        switch_away(p, DUTY_PARK);
+        switch_away(p, DUTY_PARK, p->worker->sched != NULL ? cop__sched_pick(p->worker) : NULL);
         return;
     }
     COP_ASSERT(p->kind == KIND_HOST); /* ports never wait */
     host_wait(p);
 }
 
+/* Would p, in the queue again, be the last one that is taken? Then the next one is known without it. */
+static inline bool is_last_in_line(const struct cop__worker *w, const cop_ctx *p) {
+    return w->sched != NULL && p->priority == COP_PRIORITY_NORMAL && !cop__node.sim
+           && __atomic_load_n(&w->sched->low.count, __ATOMIC_RELAXED) == 0;
+}
+
+static void let_others_run(cop_ctx *p) {
+    struct cop__worker *w = p->worker;
+    cop_ctx *next = NULL;
+    if (is_last_in_line(w, p) && (next = cop__sched_pick(w)) == NULL)
+        turn_begin(w, p); /* there are none */
+    else
+        switch_away(p, DUTY_REQUEUE, next);
+}
+
 void cop__requeue(cop_ctx *p) {
     if (p->kind == KIND_PROCESS)
-        switch_away(p, DUTY_REQUEUE);
+        let_others_run(p);
     if (!cop__node.sim)
         p->budget = COP__BUDGET;
     /* Its turn begins, as any other, with what was said to it. */

@@ -251,7 +251,7 @@ void cop__queue_remove(cop_ctx *p, struct cop__env **at) {
     if (p->mark == &env->next)
         p->mark = at;
     p->queue_len--;
-    p->queue_words -= env->frag.words + sizeof *env / sizeof(uint64_t);
+    p->queue_words -= cop__env_words(env);
     if (__builtin_expect(env->id != 0, 0) && env->kind == SIG_MESSAGE) {
         cop__meter_release(env);
         if (p->extra != NULL && p->extra->waiters != NULL)
@@ -485,31 +485,41 @@ static __attribute__((noinline)) void handle(cop_ctx *p, struct cop__env *env) {
     cop__env_free(env);
 }
 
-bool cop__take_in(cop_ctx *p) {
-    if (__atomic_load_n(&p->slot->inbox, __ATOMIC_RELAXED) == 0)
-        return false;
-    uintptr_t taken = __atomic_exchange_n(&p->slot->inbox, 0, __ATOMIC_ACQ_REL);
-    COP_ASSERT(taken != INBOX_PARKED && taken != INBOX_FREE);
-    struct cop__env *youngest = (struct cop__env *)taken, *oldest = NULL;
-    if (youngest->next == NULL && youngest->kind == SIG_MESSAGE && youngest->flag == 0
-        && youngest->to.w == p->pid.w && __builtin_expect(!cop__node.sim, 1)) {
-        /* One message, the usual letter. */
-        cop__queue_append(p, youngest);
-        __atomic_store_n(&p->slot->backlog, p->queue_len, __ATOMIC_RELAXED);
-        return true;
-    }
-    while (youngest != NULL) {
-        struct cop__env *next = youngest->next;
-        youngest->next = oldest;
-        oldest = youngest;
-        youngest = next;
-    }
+static __attribute__((noinline)) void handle_all(cop_ctx *p, struct cop__env *oldest) {
     if (__builtin_expect(cop__node.sim, 0))
         cop__sim_opened(p, oldest);
     while (oldest != NULL) {
         struct cop__env *next = oldest->next;
         handle(p, oldest);
         oldest = next;
+    }
+}
+
+bool cop__take_in(cop_ctx *p) {
+    if (__atomic_load_n(&p->slot->inbox, __ATOMIC_RELAXED) == 0)
+        return false;
+    uintptr_t taken = __atomic_exchange_n(&p->slot->inbox, 0, __ATOMIC_ACQ_REL);
+    COP_ASSERT(taken != INBOX_PARKED && taken != INBOX_FREE);
+    /* Turned round. If all are messages to p they go to the queue as they are, in one piece. */
+    _Static_assert(SIG_MESSAGE == 0, "what is not 0 is not plain");
+    struct cop__env *youngest = (struct cop__env *)taken, *oldest = NULL;
+    uint64_t pid = p->pid.w, not_plain = 0, words = 0;
+    uint32_t count = 0;
+    for (struct cop__env *env = youngest, *next; env != NULL; env = next) {
+        next = env->next;
+        env->next = oldest;
+        oldest = env;
+        not_plain |= (env->to.w ^ pid) | env->kind | env->flag;
+        words += cop__env_words(env);
+        count++;
+    }
+    if (__builtin_expect(not_plain == 0 && !cop__node.sim, 1)) {
+        *p->queue_end = oldest;
+        p->queue_end = &youngest->next;
+        p->queue_len += count;
+        p->queue_words += words;
+    } else {
+        handle_all(p, oldest);
     }
     __atomic_store_n(&p->slot->backlog, p->queue_len, __ATOMIC_RELAXED);
     return true;
