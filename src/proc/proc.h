@@ -212,6 +212,7 @@ struct cop__stack {
     char *map_end;
     size_t size;            /* usable bytes from low up to this struct */
     struct cop__slab *slab; /* NULL: a mapping of its own */
+    bool holds_loop;        /* in a scheduler's cache: it was left by a loop, see resume */
     uint64_t nursery[COP__SMALL_NURSERY];
 };
 struct cop__sched;

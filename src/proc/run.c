@@ -58,41 +58,43 @@ static size_t roots_of(cop_ctx *p, struct cop__roots *roots) {
     return n;
 }
 
-enum reach { REACH_NOTHING, REACH_OLD, REACH_YOUNG };
-
-static inline enum reach reach_of(const cop_ctx *p, const cop_term *first, size_t count) {
-    enum reach reach = REACH_NOTHING;
-    for (size_t i = 0; i < count; i++) {
-        if (cop_is_immediate(first[i]) || cop_is_none(first[i]))
-            continue;
-        if (!cop__heap_holds_as_old(&p->heap, first[i]))
-            return REACH_YOUNG;
-        reach = REACH_OLD;
-    }
-    return reach;
+/* Nothing but immediates and what is not set, as they are in most states? */
+static inline bool are_words(const cop_term *first, size_t count) {
+    bool all = true;
+    for (size_t i = 0; i < count; i++)
+        all &= cop_is_immediate(first[i]) | cop_is_none(first[i]);
+    return all;
 }
 
-/* What the roots reach; the usual process keeps little, and that is old. */
-static enum reach roots_reach(const cop_ctx *p) {
-    enum reach reach = reach_of(p, &p->dictionary, 1), other = reach_of(p, &p->arg, 1);
-    if (other > reach)
-        reach = other;
-    if ((other = reach_of(p, p->keep.first, p->keep.count)) > reach)
-        reach = other;
-    if (__builtin_expect(p->extra != NULL, 0)
-        && (other = reach_of(p, p->extra->keep.first, p->extra->keep.count)) > reach)
-        reach = other;
-    return reach;
+static inline bool roots_are_words(const cop_ctx *p) {
+    return are_words(&p->dictionary, 1) && are_words(&p->arg, 1)
+           && are_words(p->keep.first, p->keep.count)
+           && (__builtin_expect(p->extra == NULL, 1)
+               || are_words(p->extra->keep.first, p->extra->keep.count));
+}
+
+static bool are_old(const cop_ctx *p, const cop_term *first, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!cop_is_immediate(first[i]) && !cop_is_none(first[i])
+            && !cop__heap_holds_as_old(&p->heap, first[i]))
+            return false;
+    return true;
+}
+
+static bool roots_are_old(const cop_ctx *p) {
+    return are_old(p, &p->dictionary, 1) && are_old(p, &p->arg, 1)
+           && are_old(p, p->keep.first, p->keep.count)
+           && (__builtin_expect(p->extra == NULL, 1)
+               || are_old(p, p->extra->keep.first, p->extra->keep.count));
 }
 
 static __attribute__((noinline)) void tidy(cop_ctx *p, bool full) {
-    enum reach reach = roots_reach(p);
-    if (reach == REACH_NOTHING) {
+    if (roots_are_words(p)) {
         cop__heap_reset(&p->heap);
         return;
     }
     full = full || cop__heap_wants_full(&p->heap);
-    if (!full && reach == REACH_OLD) {
+    if (!full && roots_are_old(p)) {
         cop__heap_drop_young(&p->heap);
         return;
     }
@@ -410,20 +412,6 @@ static inline void take_frames(cop_ctx *p) {
     p->has_frames = false;
 }
 
-/* From the loop to a process that has frames; the loop's stack is given up. */
-static _Noreturn void resume(struct cop__worker *w, cop_ctx *p) {
-    struct cop__stack *left = w->stack;
-    w->duty = DUTY_RECYCLE;
-    w->duty_stack = left;
-    turn_begin(w, p);
-    take_frames(p);
-    goes_onto(w, p->stack);
-    cop__fiber_before_switch(&left->fiber, &p->stack->fiber);
-    cop__context_switch(&left->context, &p->stack->context, w);
-    COP_UNREACHABLE("a recycled stack came back");
-    __builtin_unreachable();
-}
-
 static __attribute__((noinline)) void do_duty(struct cop__worker *w, enum cop__duty duty) {
     cop_ctx *p = w->duty_proc;
     switch (duty) {
@@ -457,6 +445,20 @@ static inline void after_switch(struct cop__worker *w) {
         cop__schedule(w, p);
 }
 
+/* From the loop to a process that has frames. The loop's stack is given up, as it is: who takes it next may
+   let the loop go on, which is less work than to begin one. */
+static void resume(struct cop__worker *w, cop_ctx *p) {
+    struct cop__stack *left = w->stack;
+    w->duty = DUTY_RECYCLE;
+    w->duty_stack = left;
+    left->holds_loop = true;
+    turn_begin(w, p);
+    take_frames(p);
+    goes_onto(w, p->stack);
+    cop__fiber_before_switch(&left->fiber, &p->stack->fiber);
+    after_switch(cop__context_switch(&left->context, &p->stack->context, w));
+}
+
 static __attribute__((noinline)) bool loop_once(void) {
     struct cop__worker *w = cop__worker_self();
     if (w->sched == NULL) {
@@ -474,8 +476,9 @@ static __attribute__((noinline)) bool loop_once(void) {
         return true;
     }
     if (p->has_frames)
-        resume(w, p);
-    cop__turn(w, p);
+        resume(w, p); /* and back on another worker, perhaps */
+    else
+        cop__turn(w, p);
     return true;
 }
 

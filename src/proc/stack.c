@@ -79,6 +79,7 @@ static struct cop__stack *stack_make(char *map, size_t bytes, struct cop__slab *
     stack->low = map + cop__vm_page_size();
     stack->size = (size_t)((char *)stack - stack->low);
     stack->slab = slab;
+    stack->holds_loop = false;
     stack->next = NULL;
     cop__fiber_create(&stack->fiber, stack->low, stack->size);
     return stack;
@@ -135,6 +136,10 @@ struct cop__stack *cop__stack_take(struct cop__sched *sched, size_t size) {
         stack = sched->stacks;
         sched->stacks = stack->next;
         sched->stack_count--;
+        if (stack->holds_loop) { /* which goes on where it was left */
+            stack->holds_loop = false;
+            return stack;
+        }
     } else {
         cop__lock(&pool.lock);
         stack = pool_take();
@@ -150,6 +155,7 @@ static void pool_give(struct cop__stack *stack) {
     if (discard) /* the page with the struct stays */
         cop__vm_discard(stack->low,
                         ((uintptr_t)stack & ~(cop__vm_page_size() - 1)) - (uintptr_t)stack->low);
+    stack->holds_loop = false;
     stack->next = pool.free;
     pool.free = stack;
     pool.free_count++;
