@@ -30,16 +30,29 @@
    two less. */
 enum { PAIR = 4, CELL = 7, FRAME = 9 };
 
-static uint64_t put_in(struct cop__env *env, cop_term t, uint64_t *room) {
+/* A cell of two immediates, as the usual tag is. */
+static inline bool is_pair(cop_term t) {
+    return cop_is_cons(t) && (cop__cons(t)[0] & cop__cons(t)[1] & 3) == 3;
+}
+
+static inline size_t words_of(cop_term t) {
+    return cop_is_immediate(t) ? 0 : is_pair(t) ? 2 : cop__term_words(t);
+}
+
+static inline uint64_t put_in(struct cop__env *env, cop_term t, uint64_t *room) {
     if (cop_is_immediate(t))
         return t.w;
-    return cop__term_copy(t, &room, &env->frag.offheap).w;
+    if (!is_pair(t))
+        return cop__term_copy(t, &room, &env->frag.offheap).w;
+    room[0] = cop__cons(t)[0];
+    room[1] = cop__cons(t)[1];
+    return cop__cons_term(room).w;
 }
 
 static struct cop__env *request_env(cop_ctx *p, cop_term to, cop_ref ref, cop_term label,
                                     cop_term request, bool alias) {
     size_t frame = alias ? FRAME : CELL;
-    struct cop__env *env = cop__env_raw(SIG_CALL, to, p->pid, frame + cop__term_words(request));
+    struct cop__env *env = cop__env_raw(SIG_CALL, to, p->pid, frame + words_of(request));
     uint64_t *at = env->frag.body;
     at[0] = cop__header(BOX_TUPLE, 3);
     at[1] = label.w;
@@ -78,7 +91,11 @@ cop_ref cop__gen_request(cop_ctx *ctx, cop_pid to, cop_atom label, cop_term requ
     struct cop__rel *rel = cop__rel_add(&ctx->rels, ref.t.w, REL_MONITOR);
     rel->other = to.t.w;
     rel->alias = alias ? COP_ALIAS_REPLY_DEMONITOR : COP_ALIAS_NONE;
-    cop__deliver(ctx->worker, request_env(ctx, to.t, ref, label.t, request, alias));
+    struct cop__env *env = request_env(ctx, to.t, ref, label.t, request, alias);
+    if (__builtin_expect(slot != NULL, 1))
+        cop__deliver_to(ctx->worker, slot, env);
+    else
+        cop__dead_letter(ctx->worker, env);
     cop__spend(ctx, 2);
     cop__leave(ctx);
     return ref;
@@ -129,8 +146,8 @@ static cop_term tag_reference(cop_term tag, bool *alias) {
 /* {tag, reply} in an envelope. */
 static struct cop__env *reply_env(cop_ctx *p, enum cop__signal kind, cop_term to, cop_term tag,
                                   cop_term reply) {
-    size_t tag_words = cop__term_words(tag);
-    struct cop__env *env = cop__env_raw(kind, to, p->pid, 3 + tag_words + cop__term_words(reply));
+    size_t tag_words = words_of(tag);
+    struct cop__env *env = cop__env_raw(kind, to, p->pid, 3 + tag_words + words_of(reply));
     uint64_t *at = env->frag.body;
     at[0] = cop__header(BOX_TUPLE, 2);
     at[1] = put_in(env, tag, at + 3);

@@ -48,7 +48,10 @@ struct cop__env *cop__env_behind(size_t before, enum cop__signal kind, cop_term 
 }
 
 struct cop__env *cop__env_raw(enum cop__signal kind, cop_term to, cop_term from, size_t words) {
-    return cop__env_behind(0, kind, to, from, words);
+    size_t size = sizeof(struct cop__env) + words * sizeof(uint64_t);
+    if (__builtin_expect(size <= COP__SMALL_MAX, 1))
+        return fill(cop__small_alloc(size), 0, true, kind, to, from, words);
+    return fill(cop__malloc(size), 0, false, kind, to, from, words);
 }
 
 /* The words of a tuple of immediates and of flat tuples, the usual request; 0 for anything else. */
@@ -485,8 +488,33 @@ static __attribute__((noinline)) void handle(cop_ctx *p, struct cop__env *env) {
     cop__env_free(env);
 }
 
-static __attribute__((noinline)) void handle_all(cop_ctx *p, struct cop__env *oldest) {
-    if (__builtin_expect(cop__node.sim, 0))
+/* Zero for a message to p, which goes to the queue as it is. */
+static inline uint64_t not_plain(const cop_ctx *p, const struct cop__env *env) {
+    _Static_assert(SIG_MESSAGE == 0, "what is not 0 is no plain message");
+    return (env->to.w ^ p->pid.w) | env->kind | env->flag;
+}
+
+/* Turns round what came. If all are plain they go to the queue in one piece. */
+static __attribute__((noinline)) void take_many(cop_ctx *p, struct cop__env *youngest) {
+    struct cop__env *oldest = NULL;
+    uint64_t special = cop__node.sim, words = 0;
+    uint32_t count = 0;
+    for (struct cop__env *env = youngest, *next; env != NULL; env = next) {
+        next = env->next;
+        env->next = oldest;
+        oldest = env;
+        special |= not_plain(p, env);
+        words += cop__env_words(env);
+        count++;
+    }
+    if (special == 0) {
+        *p->queue_end = oldest;
+        p->queue_end = &youngest->next;
+        p->queue_len += count;
+        p->queue_words += words;
+        return;
+    }
+    if (cop__node.sim)
         cop__sim_opened(p, oldest);
     while (oldest != NULL) {
         struct cop__env *next = oldest->next;
@@ -500,27 +528,13 @@ bool cop__take_in(cop_ctx *p) {
         return false;
     uintptr_t taken = __atomic_exchange_n(&p->slot->inbox, 0, __ATOMIC_ACQ_REL);
     COP_ASSERT(taken != INBOX_PARKED && taken != INBOX_FREE);
-    /* Turned round. If all are messages to p they go to the queue as they are, in one piece. */
-    _Static_assert(SIG_MESSAGE == 0, "what is not 0 is not plain");
-    struct cop__env *youngest = (struct cop__env *)taken, *oldest = NULL;
-    uint64_t pid = p->pid.w, not_plain = 0, words = 0;
-    uint32_t count = 0;
-    for (struct cop__env *env = youngest, *next; env != NULL; env = next) {
-        next = env->next;
-        env->next = oldest;
-        oldest = env;
-        not_plain |= (env->to.w ^ pid) | env->kind | env->flag;
-        words += cop__env_words(env);
-        count++;
-    }
-    if (__builtin_expect(not_plain == 0 && !cop__node.sim, 1)) {
-        *p->queue_end = oldest;
-        p->queue_end = &youngest->next;
-        p->queue_len += count;
-        p->queue_words += words;
-    } else {
-        handle_all(p, oldest);
-    }
+    struct cop__env *youngest = (struct cop__env *)taken;
+    if (youngest->next != NULL || __builtin_expect(cop__node.sim, 0))
+        take_many(p, youngest);
+    else if (not_plain(p, youngest) == 0)
+        cop__queue_append(p, youngest);
+    else
+        handle(p, youngest);
     __atomic_store_n(&p->slot->backlog, p->queue_len, __ATOMIC_RELAXED);
     return true;
 }
