@@ -221,10 +221,7 @@ static struct cop__env *frame_env(cop_ctx *p, cop_term to, cop_term label, cop_t
 }
 
 static void post(cop_ctx *ctx, struct cop__env *env) {
-    struct cop__slot *slot = cop__slot_of(env->to);
-    int cost = cop__send_cost(slot);
-    cop__deliver_to(ctx->worker, slot, env);
-    if (cop__spend(ctx, cost))
+    if (cop__spend(ctx, cop__deliver_counted(ctx->worker, cop__slot_of(env->to), env)))
         cop__requeue(ctx);
 }
 

@@ -606,13 +606,15 @@ static inline void cop__check_exit(cop_ctx *p) {
     if (__builtin_expect(p->pending_exit || p->suspended, 0))
         cop__check_exit_slowly(p);
 }
-/* The reductions of sending it one more message: who floods a process that cannot follow spends his turn
-   sooner, so that it gets its own while what waits is still in the cache. The count need not be exact. */
-enum { COP__SEND_COST_MAX = 256 };
-static inline int cop__send_cost(struct cop__slot *slot) {
-    uint32_t backlog = __atomic_load_n(&slot->backlog, __ATOMIC_RELAXED);
+/* Delivers one more message, and counts it; returns what that costs in reductions. Who floods a process that
+   cannot follow spends his turn sooner, so that it gets its own while what waits is still in the cache. The
+   count need not be exact; it is written when the slot's line is this core's anyway. */
+enum { COP__SEND_COST_MAX = 128 };
+static inline int cop__deliver_counted(struct cop__worker *w, struct cop__slot *slot,
+                                       struct cop__env *env) {
+    uint32_t backlog = __atomic_load_n(&slot->backlog, __ATOMIC_RELAXED), cost = 1 + backlog / 2;
+    cop__deliver_to(w, slot, env);
     __atomic_store_n(&slot->backlog, backlog + 1, __ATOMIC_RELAXED);
-    uint32_t cost = 1 + backlog / 4;
     return __builtin_expect(cost > COP__SEND_COST_MAX, 0) ? COP__SEND_COST_MAX : (int)cost;
 }
 void cop__queue_remove(cop_ctx *p, struct cop__env **at);

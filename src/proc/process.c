@@ -79,14 +79,13 @@ static inline __attribute__((always_inline)) bool send_to(cop_ctx *ctx, cop_term
         dest = address_of(ctx, dest);
     struct cop__slot *slot = cop_is_none(dest) ? NULL : cop__slot_of(dest);
     if (slot != NULL) {
-        cost = cop__send_cost(slot);
         uint32_t meter = __atomic_load_n(&slot->meter, __ATOMIC_RELAXED);
         enum cop__signal kind = cop__is_local_ref(dest) ? SIG_ALIAS : SIG_MESSAGE;
         struct cop__env *env = cop__env_new(kind, dest, ctx->pid, message);
         if (__builtin_expect(meter != 0, 0))
             sent = send_counted(ctx, meter, env, may_wait);
         else
-            cop__deliver_to(ctx->worker, slot, env);
+            cost = cop__deliver_counted(ctx->worker, slot, env);
     }
     if (cop__spend(ctx, cost))
         cop__requeue(ctx);

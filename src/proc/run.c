@@ -258,11 +258,15 @@ static bool settle(cop_ctx *p) {
     return false;
 }
 
+enum { LOOK_EVERY = 32 }; /* messages: what else has come is looked at */
+
 /* A callback process's turn: messages until there is none, or its budget is spent. */
 static void turn_callbacks(cop_ctx *p) {
     nursery_lend(p->worker, p);
     for (int n = 0;;) {
-        cop__take_in(p);
+        /* Not for each message: senders on other cores would lose the slot's line each time. */
+        if (p->queue == NULL || p->suspended || n % LOOK_EVERY == 0)
+            cop__take_in(p);
         if (p->pending_exit) {
             finish(p, BACK_EXIT);
             return;

@@ -494,13 +494,16 @@ static inline uint64_t not_plain(const cop_ctx *p, const struct cop__env *env) {
     return (env->to.w ^ p->pid.w) | env->kind | env->flag;
 }
 
-/* Turns round what came. If all are plain they go to the queue in one piece. */
+/* Turns round what came. If all are plain they go to the queue in one piece. What another core has sent comes
+   from there line by line; the blocks of messages in a row often lie in a row, so some are asked for early. */
 static __attribute__((noinline)) void take_many(cop_ctx *p, struct cop__env *youngest) {
+    enum { AHEAD = 6 };
     struct cop__env *oldest = NULL;
     uint64_t special = cop__node.sim, words = 0;
     uint32_t count = 0;
     for (struct cop__env *env = youngest, *next; env != NULL; env = next) {
         next = env->next;
+        __builtin_prefetch((void *)((uintptr_t)env + AHEAD * ((uintptr_t)next - (uintptr_t)env)));
         env->next = oldest;
         oldest = env;
         special |= not_plain(p, env);
