@@ -157,6 +157,13 @@ void cop__rel_remove(struct cop__reltab *tab, struct cop__rel *rel);
 /* for (i = 0; (rel = cop__rel_at(tab, &i)) != NULL;) */
 struct cop__rel *cop__rel_at(const struct cop__reltab *tab, uint32_t *cursor);
 void cop__rel_clear(struct cop__reltab *tab);
+/* What the other side is told of a link at the end. */
+struct cop__link_end {
+    uint64_t key;
+    uint32_t mine, theirs;
+};
+/* The links of a large table by their slots, and one with key 0 after them: for cop__free. Else NULL. */
+struct cop__link_end *cop__rel_many_links(const struct cop__reltab *tab);
 
 /* ---- timers ---------------------------------------------------------------------------------------- */
 

@@ -11,7 +11,7 @@
  */
 #include "proc/proc.h"
 
-enum { PLAIN = 8 };
+enum { PLAIN = 8, MANY = 8192, DIGIT = 8, DIGITS = 256 };
 
 static uint32_t hash_of(uint64_t key, uint32_t cap) {
     return (uint32_t)(((key >> 4) * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (cap - 1);
@@ -30,6 +30,12 @@ struct cop__rel *cop__rel_find(const struct cop__reltab *tab, uint64_t key) {
         if (tab->rels[i].key == 0)
             return NULL;
     }
+}
+
+static uint32_t digit_of(const struct cop__link_end *link, int shift) {
+    cop_term id = { link->key };
+    uint64_t slot = cop__is_local_pid(id) ? cop__pid_slot(id) : cop__ref_slot(id); /* or a port's */
+    return (uint32_t)(slot >> shift) & (DIGITS - 1);
 }
 
 static struct cop__rel *hash_insert(struct cop__rel *rels, uint32_t cap, uint64_t key) {
@@ -113,6 +119,41 @@ struct cop__rel *cop__rel_at(const struct cop__reltab *tab, uint32_t *cursor) {
             return rel;
     }
     return NULL;
+}
+
+/* One of three passes of a radix sort by the slot's 24 bits. */
+static void sort_pass(const struct cop__link_end *from, struct cop__link_end *to, size_t count,
+                      int shift) {
+    uint32_t places[DIGITS] = { 0 }, sum = 0;
+    for (size_t i = 0; i < count; i++)
+        places[digit_of(&from[i], shift)]++;
+    for (size_t d = 0; d < DIGITS; d++) {
+        uint32_t here = places[d];
+        places[d] = sum;
+        sum += here;
+    }
+    for (size_t i = 0; i < count; i++)
+        to[places[digit_of(&from[i], shift)]++] = from[i];
+}
+
+/* A process tells all of its links: in the order of a hash it would look at slots and processes, and these
+   would run, from all over the memory; by slots they are, more or less, in the order of their making. */
+struct cop__link_end *cop__rel_many_links(const struct cop__reltab *tab) {
+    if (tab->cap < MANY)
+        return NULL;
+    struct cop__link_end *links = cop__malloc((tab->count + 1) * sizeof *links);
+    struct cop__link_end *other = cop__malloc((tab->count + 1) * sizeof *other);
+    struct cop__rel *rel;
+    size_t count = 0;
+    for (uint32_t i = 0; (rel = cop__rel_at(tab, &i)) != NULL;)
+        if (rel->kind == REL_LINK)
+            links[count++] = (struct cop__link_end){ rel->key, rel->mine, rel->theirs };
+    sort_pass(links, other, count, 0);
+    sort_pass(other, links, count, DIGIT);
+    sort_pass(links, other, count, 2 * DIGIT);
+    cop__free(links);
+    other[count] = (struct cop__link_end){ 0 };
+    return other;
 }
 
 void cop__rel_clear(struct cop__reltab *tab) {

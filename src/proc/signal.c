@@ -558,23 +558,34 @@ void cop__check_exit_slowly(cop_ctx *p) {
 
 /* ---- the end, as others see it ------------------------------------------------------------- */
 
+static void tell_link(cop_ctx *p, const struct cop__link_end *link, cop_term exit) {
+    struct cop__env *env = cop__env_new(SIG_LINK_EXIT, (cop_term){ link->key }, p->pid, exit);
+    env->id = link->mine != 0 ? link->mine : link->theirs;
+    env->flag = link->mine != 0 ? COP__ID_MINE : 0;
+    cop__deliver(cop__worker_self(), env);
+}
+
+static void tell_links(cop_ctx *p, cop_term exit) {
+    struct cop__rel *rel;
+    struct cop__link_end *links = cop__rel_many_links(&p->rels);
+    for (const struct cop__link_end *link = links; link != NULL && link->key != 0; link++)
+        tell_link(p, link, exit);
+    for (uint32_t i = 0; links == NULL && (rel = cop__rel_at(&p->rels, &i)) != NULL;)
+        if (rel->kind == REL_LINK)
+            tell_link(p, &(struct cop__link_end){ rel->key, rel->mine, rel->theirs }, exit);
+    cop__free(links);
+}
+
 static void tell_relations(cop_ctx *p, cop_term reason) {
     if (p->rels.count == 0 && (p->extra == NULL || p->extra->waiters == NULL))
         return;
     struct cop__scratch scratch;
     cop_ctx *c = cop__scratch_open(&scratch);
     cop_term exit = cop__exit_tuple(c, p->pid, reason);
-    struct cop__rel *rel;
     /* Links first: a process that has both hears of the link before the monitor. */
-    for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;) {
-        if (rel->kind != REL_LINK)
-            continue;
-        struct cop__env *env = cop__env_new(SIG_LINK_EXIT, (cop_term){ rel->key }, p->pid, exit);
-        env->id = rel->mine != 0 ? rel->mine : rel->theirs;
-        env->flag = rel->mine != 0 ? COP__ID_MINE : 0;
-        cop__deliver(cop__worker_self(), env);
-    }
+    tell_links(p, exit);
     cop__scratch_close(&scratch);
+    struct cop__rel *rel;
     for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;) {
         if (rel->kind == REL_WATCHER)
             send_down(cop__worker_self(), (cop_term){ rel->other }, (cop_term){ rel->key }, p->pid,

@@ -260,3 +260,41 @@ TEST(a_hundred_thousand_linked_in_a_line_die_by_one_exit, .timeout_s = 120) {
     while ((int64_t)cop_node_process_count() > before)
         cop_yield(ctx);
 }
+
+static void link_with_many(cop_ctx *ctx, cop_term arg) {
+    int64_t n;
+    cop_pid top;
+    EXPECT(cop_match_tuple(arg, &n, &top));
+    for (int64_t i = 0; i < n; i++)
+        COP_SCOPE(ctx) {
+            cop_pid child = cop_spawn_link(ctx, wait_for_ever, COP_NIL);
+            if (i % 10 == 0) /* one in ten is let go */
+                cop_process_unlink(ctx, child);
+            cop_send(ctx, top, cop_tuple(ctx, child, i));
+        }
+    cop_process_trap_exit(ctx, true);
+    wait_for_ever(ctx, arg);
+}
+
+TEST(all_that_are_linked_with_one_die_by_its_exit, .timeout_s = 120) {
+    int64_t n = scaled(20000), i = 0;
+    cop_pid one = cop_spawn(ctx, link_with_many, cop_tuple(ctx, n, cop_self(ctx))), child;
+    cop_pid *all = cop_alloc(ctx, (size_t)n * sizeof *all);
+    for (int64_t k = 0; k < n; k++)
+        COP_SCOPE(ctx) {
+            EXPECT(cop_match_tuple(ASSERT_RECEIVE(ctx, "{_, _}"), &child, &i));
+            all[i] = child;
+        }
+    cop_process_exit(ctx, one, cop_a(kill));
+    for (int64_t k = 0; k < n; k++)
+        COP_SCOPE(ctx) {
+            if (k % 10 == 0) {
+                EXPECT(cop_process_is_alive(ctx, all[k]));
+                cop_process_exit(ctx, all[k], cop_a(kill));
+            }
+            cop_process_monitor(ctx, all[k]);
+            cop_term down = ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, _}");
+            cop_term reason = cop_elem(down, 4);
+            EXPECT(cop_match(reason, cop_a(killed)) || cop_match(reason, cop_a(noproc)));
+        }
+}
