@@ -323,6 +323,43 @@ TEST(PR_111_sleep) {
     EXPECT_ERROR(ctx, ":badarg") { cop_process_sleep(ctx, -1); }
 }
 
+static void answer_soon(cop_ctx *ctx, cop_term to) {
+    cop_process_sleep(ctx, 1);
+    cop_send(ctx, to, cop_a(answer));
+}
+
+/* Its alarm stays in the wheel, for about so many ms. */
+static void wait_for_an_answer(cop_ctx *ctx, int64_t most_ms) {
+    cop_term message;
+    cop_spawn(ctx, answer_soon, cop_self(ctx).t);
+    EXPECT(cop_receive(ctx, most_ms, &message));
+}
+
+static int64_t wait_in_vain_ns(cop_ctx *ctx, int64_t ms) {
+    cop_term message;
+    int64_t before = cop_monotonic_ns(ctx);
+    EXPECT(!cop_receive(ctx, ms, &message));
+    return cop_monotonic_ns(ctx) - before;
+}
+
+TEST(a_wait_is_not_cut_short_by_the_one_before) {
+    wait_for_an_answer(ctx, 1000);
+    EXPECT(wait_in_vain_ns(ctx, 1200) >= INT64_C(1200000000));
+}
+
+TEST(a_wait_may_end_before_the_time_of_the_one_before) {
+    wait_for_an_answer(ctx, 60000);
+    EXPECT(wait_in_vain_ns(ctx, 5) < INT64_C(30000000000));
+}
+
+TEST(a_wait_that_an_answer_ended_does_not_ring_later) {
+    cop_term message;
+    wait_for_an_answer(ctx, 1000);
+    cop_process_send_after(ctx, cop_self(ctx), cop_a(late), 1200);
+    EXPECT(cop_receive(ctx, COP_INFINITY, &message));
+    EXPECT_TERM(ctx, message, ":late");
+}
+
 TEST(a_wait_for_a_fresh_reference_skips_the_old_mail) {
     for (int i = 0; i < 1000; i++)
         cop_send(ctx, cop_self(ctx), cop_a(noise));
