@@ -592,20 +592,21 @@ void cop__deliver(struct cop__worker *w, struct cop__env *env);
 bool cop__take_in(cop_ctx *p);
 /* An envelope for somebody who has gone. */
 void cop__dead_letter(struct cop__worker *w, struct cop__env *env);
-/* Delivers into the slot that env->to says. */
-static inline void cop__deliver_to(struct cop__worker *w, struct cop__slot *slot,
+/* Delivers into the slot that env->to says. False: nobody lives there. */
+static inline bool cop__deliver_to(struct cop__worker *w, struct cop__slot *slot,
                                    struct cop__env *env) {
     uintptr_t seen = __atomic_load_n(&slot->inbox, __ATOMIC_ACQUIRE);
     do {
         if (__builtin_expect(seen == INBOX_FREE, 0)) {
             cop__dead_letter(w, env);
-            return;
+            return false;
         }
         env->next = seen == INBOX_PARKED ? NULL : (struct cop__env *)seen;
     } while (!__atomic_compare_exchange_n(&slot->inbox, &seen, (uintptr_t)env, true,
                                           __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
     if (seen == INBOX_PARKED)
         cop__schedule(w, slot->proc);
+    return true;
 }
 /* Acts on what was taken in: an exit leaves for the base, a suspend waits for the resume. */
 void cop__check_exit_slowly(cop_ctx *p);
@@ -620,7 +621,8 @@ enum { COP__SEND_COST_MAX = 128 };
 static inline int cop__deliver_counted(struct cop__worker *w, struct cop__slot *slot,
                                        struct cop__env *env) {
     uint32_t backlog = __atomic_load_n(&slot->backlog, __ATOMIC_RELAXED), cost = 1 + backlog / 2;
-    cop__deliver_to(w, slot, env);
+    if (!cop__deliver_to(w, slot, env))
+        return 1;
     __atomic_store_n(&slot->backlog, backlog + 1, __ATOMIC_RELAXED);
     return __builtin_expect(cost > COP__SEND_COST_MAX, 0) ? COP__SEND_COST_MAX : (int)cost;
 }

@@ -258,14 +258,26 @@ static bool settle(cop_ctx *p) {
     return false;
 }
 
-enum { LOOK_EVERY = 32 }; /* messages: what else has come is looked at */
+enum { LOOK_EVERY = 32 };
+
+/* Is it time to look what else has come, before the nth message of a turn? Not for each: senders on other cores
+   would lose the slot's line each time. But an exit must not wait behind 32 slow callbacks, so also when
+   the kernel's clock has ticked; and for each under simulation, whose orders are to be many. */
+static inline bool looks(const cop_ctx *p, int n, int64_t *ticked) {
+    if (p->queue == NULL || p->suspended || n % LOOK_EVERY == 0
+        || __builtin_expect(cop__node.sim, 0))
+        return true;
+    int64_t now = cop__clock_coarse_ns(), before = *ticked;
+    *ticked = now;
+    return now != before;
+}
 
 /* A callback process's turn: messages until there is none, or its budget is spent. */
 static void turn_callbacks(cop_ctx *p) {
     nursery_lend(p->worker, p);
+    int64_t ticked = 0;
     for (int n = 0;;) {
-        /* Not for each message: senders on other cores would lose the slot's line each time. */
-        if (p->queue == NULL || p->suspended || n % LOOK_EVERY == 0)
+        if (looks(p, n, &ticked))
             cop__take_in(p);
         if (p->pending_exit) {
             finish(p, BACK_EXIT);

@@ -3,6 +3,7 @@
 #include <coppice.h>
 #include <coppice/test.h>
 #include <stdio.h>
+#include <time.h>
 
 static bool is_b(cop_term message, void *arg) { return cop_match(message, cop_a(b)); }
 
@@ -442,6 +443,72 @@ TEST(a_callback_process_keeps_its_state_over_collections) {
     cop_process_monitor(ctx, p);
     cop_send(ctx, p, cop_a(stop));
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :done}");
+}
+
+/* The first message's callback lasts until the test says so, and longer than a tick of the kernel's clock. */
+struct slow {
+    cop_pid test;
+    int handled;
+};
+static int slow_may_go; /* atomic */
+
+static void slow_message(cop_ctx *ctx, void *state, cop_term message) {
+    struct slow *self = state;
+    if (self->handled++ > 0) {
+        cop_send(ctx, self->test, cop_a(handled_another));
+        return;
+    }
+    cop_send(ctx, self->test, cop_a(busy));
+    while (__atomic_load_n(&slow_may_go, __ATOMIC_ACQUIRE) == 0)
+        continue;
+    struct timespec step, begun, now;
+    clock_getres(CLOCK_MONOTONIC_COARSE, &step);
+    clock_gettime(CLOCK_MONOTONIC, &begun);
+    int64_t lasted_ns;
+    do {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        lasted_ns = (now.tv_sec - begun.tv_sec) * 1000000000 + now.tv_nsec - begun.tv_nsec;
+    } while (lasted_ns < 2 * step.tv_nsec);
+}
+
+static int64_t reductions_of(cop_ctx *ctx) {
+    int64_t n = -1;
+    EXPECT(cop_match(cop_process_info(ctx, cop_self(ctx), cop_a(reductions)), &n));
+    return n;
+}
+
+static void ends(cop_ctx *ctx, cop_term arg) {}
+
+TEST(messages_to_the_dead_do_not_pile_up_in_the_sender_s_account) {
+    cop_pid pid = cop_spawn_monitor(ctx, ends, COP_NIL).pid;
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, _}");
+    int64_t before = reductions_of(ctx);
+    for (int i = 0; i < 1000; i++)
+        cop_send(ctx, pid, i);
+    EXPECT(reductions_of(ctx) - before < 3000);
+}
+
+static bool is_go(cop_term message, void *arg) { return cop_match(message, cop_a(go)); }
+
+static void slow_start(cop_ctx *ctx, cop_term arg) {
+    static const cop_callbacks callbacks = { .name = "slow", .message = slow_message };
+    struct slow *self = cop_process_state(ctx, sizeof *self);
+    cop_term message;
+    self->test = (cop_pid){ arg };
+    cop_receive_match(ctx, COP_INFINITY, is_go, NULL, &message);
+    cop_become(ctx, &callbacks, self);
+}
+
+TEST(an_exit_does_not_wait_behind_slow_callbacks, .schedulers = 2, .real_time = true) {
+    cop_pid pid = cop_spawn_monitor(ctx, slow_start, cop_self(ctx).t).pid;
+    for (int i = 0; i < 10; i++)
+        cop_send(ctx, pid, i);
+    cop_send(ctx, pid, cop_a(go));
+    ASSERT_RECEIVE(ctx, ":busy");
+    cop_process_exit(ctx, pid, cop_a(enough));
+    __atomic_store_n(&slow_may_go, 1, __ATOMIC_RELEASE);
+    ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :enough}");
+    EXPECT_TERM(ctx, test_flush(ctx), "[]");
 }
 
 TEST(the_idle_timeout_of_a_callback_process) {
