@@ -2,9 +2,10 @@
 /*
  * The process of a task: what stands in its dictionary, what it runs, how it ends.
  *
- * Who starts a task for itself knows all at once: the argument is {owner, ref | nil, what}, and the dictionary
- * is there from the beginning. Where another process starts it (a supervisor, the watcher of a stream),
- * the argument is {owner, guard}, and the owner sends the rest. The owner is {node, name | pid, pid}.
+ * Who starts a task for itself knows all at once: the argument is {owner, ref | nil, what}, and the
+ * dictionary is there from the beginning. Where another process starts it (a supervisor, the watcher of
+ * a stream), the argument is {owner, ancestors, guard}, and the owner sends the rest. The owner is
+ * {node, name | pid, pid}.
  *
  *     owner  --spawn-->  task                  $ancestors, $callers, $initial_call
  *     owner  <--{ref, result} to ref--  task
@@ -231,13 +232,17 @@ static void wait_and_reply(cop_ctx *ctx, cop_term owner, bool guard) {
     cop_send(ctx, reply_to, cop_tuple(ctx, ref, invoke(ctx, owner, call)));
 }
 
+static void waiting_main(cop_ctx *ctx, cop_term arg) {
+    cop_term owner, ancestors;
+    cop_atom guard;
+    if (!cop_match_tuple(arg, &owner, &ancestors, &guard))
+        cop_exit(ctx, cop_a(badarg));
+    cop_process_put(ctx, cop_as("$ancestors").t, ancestors);
+    wait_and_reply(ctx, owner, cop_match(guard.t, cop_a(monitor)));
+}
+
 static void task_main(cop_ctx *ctx, cop_term arg) {
     cop_term owner, ref, what;
-    cop_atom guard;
-    if (cop_match_tuple(arg, &owner, &guard)) {
-        wait_and_reply(ctx, owner, cop_match(guard.t, cop_a(monitor)));
-        return;
-    }
     if (!cop_match_tuple(arg, &owner, &ref, &what))
         cop_exit(ctx, cop_a(badarg));
     cop_term result = invoke(ctx, owner, what);
@@ -245,18 +250,16 @@ static void task_main(cop_ctx *ctx, cop_term arg) {
         cop_send(ctx, ref, cop_tuple(ctx, ref, result));
 }
 
-static cop_spawned spawn(cop_ctx *ctx, cop_term arg, cop_term dictionary,
-                         const cop_spawn_opts *opts) {
-    cop_spawn_opts o = *opts;
-    o.dictionary = dictionary;
-    o.name_hint = "Elixir.Task.Supervised:reply/3";
-    return cop_process_spawn(ctx, task_main, arg, &o);
+static cop_spawned spawn(cop_ctx *ctx, cop_entry entry, cop_term arg, cop_spawn_opts opts) {
+    opts.name_hint = "Elixir.Task.Supervised:reply/3";
+    return cop_process_spawn(ctx, entry, arg, &opts);
 }
 
+/* No dictionary is given: it would be copied when the start message changes it. */
 cop_spawned task_spawn(cop_ctx *ctx, cop_term owner, bool monitor, const cop_spawn_opts *opts) {
-    cop_term arg = cop_tuple(ctx, owner, monitor ? cop_a(monitor) : cop_a(nomonitor));
-    cop_term ancestors = self_and(ctx, cop_as("$ancestors"));
-    return spawn(ctx, arg, cop_map(ctx, cop_as("$ancestors"), ancestors), opts);
+    cop_term arg = cop_tuple(ctx, owner, self_and(ctx, cop_as("$ancestors")),
+                             monitor ? cop_a(monitor) : cop_a(nomonitor));
+    return spawn(ctx, waiting_main, arg, *opts);
 }
 
 cop_spawned task_spawn_now(cop_ctx *ctx, cop_term owner, cop_term callers, cop_term call,
@@ -268,7 +271,9 @@ cop_spawned task_spawn_now(cop_ctx *ctx, cop_term owner, cop_term callers, cop_t
                 callers, cop_as("$initial_call"), initial_call(ctx, call));
     cop_term arg =
         cop_tuple(ctx, owner, cop_is_none(ref) ? cop_a(nil).t : ref, is_fun ? fun : call);
-    return spawn(ctx, arg, dictionary, opts);
+    cop_spawn_opts o = *opts;
+    o.dictionary = dictionary;
+    return spawn(ctx, task_main, arg, o);
 }
 
 void task_send_start(cop_ctx *ctx, cop_pid pid, cop_term ref, cop_term reply_to, cop_term call) {
