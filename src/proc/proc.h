@@ -378,7 +378,9 @@ struct cop__sched {
     uint32_t picks;
     uint32_t look_at; /* the pick at which to look around again */
     uint32_t look_every;
-    uint32_t in_a_row; /* how often `next` was taken without the ring's turn */
+    uint32_t looked_at;  /* what `picks` was at the last look */
+    bool steps_are_long; /* and were before it */
+    uint32_t in_a_row;   /* how often `next` was taken without the ring's turn */
     int64_t backlog_since;
     uint32_t backlog_tail;
     struct cop__wheel *wheel;

@@ -15,7 +15,9 @@
  *
  * Waking a sleeping core costs tens of microseconds, a thousand messages' worth. So nothing wakes a
  * core for one message: a thief steals, and a busy scheduler wakes a sleeper, only when something has
- * stood in the ring for longer than PATIENCE: seen at its tail then, still not past the head now.
+ * stood in the ring for longer than PATIENCE: seen at its tail then, still not past the head now. A few that
+ * compute pass the head from look to look; they are told by the length of their steps, twice in a row, for
+ * once the kernel may have run another program meanwhile.
  *
  * A scheduler keeps stacks, nurseries and blocks of memory for what comes next. When it has picked hardly
  * anything for a second it gives all of them back, and the free stacks of the common pool.
@@ -231,20 +233,30 @@ static uint32_t until_next_look(struct cop__sched *s, int64_t since_last_ns) {
     return s->look_every;
 }
 
+/* Has something waited in the ring for too long, all the time or behind each of the last steps? */
+static bool is_too_much(struct cop__sched *s, int64_t steps_ns, uint32_t steps) {
+    uint32_t head = __atomic_load_n(&s->head, __ATOMIC_RELAXED);
+    bool were_long = s->steps_are_long;
+    s->steps_are_long = steps_ns > (int64_t)steps * PATIENCE_NS;
+    if (were_long && s->steps_are_long && head != s->tail)
+        return true;
+    if ((int32_t)(s->backlog_tail - head) > 0)
+        return s->now_ns - s->backlog_since > PATIENCE_NS;
+    s->backlog_tail = s->tail;
+    s->backlog_since = s->now_ns;
+    return false;
+}
+
 /* Every few picks: the clock, due timers, and whether another core is needed. */
 static __attribute__((noinline)) void look_around(struct cop__sched *s) {
     int64_t last_ns = s->now_ns;
+    uint32_t steps = s->picks - s->looked_at;
+    s->looked_at = s->picks;
     s->now_ns = cop__now_ns();
     /* Of many timers that are due at once some fire now, and what they woke runs while it is warm. */
     bool more = cop__wheel_run(s->wheel, s->now_ns / 1000000, TIMERS_AT_ONCE);
     s->look_at = s->picks + (more ? 1 : until_next_look(s, s->now_ns - last_ns));
-    if (cop__node.sched_count == 1)
-        return;
-    uint32_t head = __atomic_load_n(&s->head, __ATOMIC_RELAXED);
-    if ((int32_t)(s->backlog_tail - head) <= 0) {
-        s->backlog_tail = s->tail;
-        s->backlog_since = s->now_ns;
-    } else if (s->now_ns - s->backlog_since > PATIENCE_NS) {
+    if (cop__node.sched_count > 1 && is_too_much(s, s->now_ns - last_ns, steps)) {
         cop__sched_wake_one(s);
         s->backlog_since = s->now_ns;
     }

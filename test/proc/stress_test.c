@@ -162,6 +162,27 @@ static void set_and_cancel(cop_ctx *ctx, cop_term arg) {
     cop_send(ctx, top, cop_a(done));
 }
 
+/* Two that compute and never wait, each counted while it is at work between two calls: are they ever both? */
+static int at_work, both_at_work; /* atomic */
+
+static void computes(cop_ctx *ctx, cop_term arg) {
+    while (__atomic_load_n(&both_at_work, __ATOMIC_RELAXED) == 0) {
+        if (__atomic_add_fetch(&at_work, 1, __ATOMIC_SEQ_CST) == 2)
+            __atomic_store_n(&both_at_work, 1, __ATOMIC_SEQ_CST);
+        for (volatile int i = 0; i < 10000; i++)
+            continue;
+        __atomic_sub_fetch(&at_work, 1, __ATOMIC_SEQ_CST);
+        cop_bump_reductions(ctx, 500);
+    }
+}
+
+TEST(two_that_compute_have_two_schedulers, .timeout_s = 60, .schedulers = 2, .real_time = true) {
+    for (int i = 0; i < 2; i++)
+        cop_spawn_monitor(ctx, computes, COP_NIL);
+    for (int i = 0; i < 2; i++)
+        ASSERT_RECEIVE_IN(ctx, "{:DOWN, _, :process, _, :normal}", 50000);
+}
+
 TEST(timers_fire_once_or_are_cancelled, .timeout_s = 120) {
     int n = scaled(10000);
     for (int i = 0; i < 4; i++)
