@@ -60,10 +60,10 @@ static size_t roots_of(cop_ctx *p, struct cop__roots *roots) {
 
 /* Nothing but immediates and what is not set, as they are in most states? */
 static inline bool are_words(const cop_term *first, size_t count) {
-    bool all = true;
+    int all = 1; /* all are looked at: that is less than a branch for each */
     for (size_t i = 0; i < count; i++)
-        all &= cop_is_immediate(first[i]) | cop_is_none(first[i]);
-    return all;
+        all &= (int)cop_is_immediate(first[i]) | (int)cop_is_none(first[i]);
+    return all != 0;
 }
 
 static inline bool roots_are_words(const cop_ctx *p) {
