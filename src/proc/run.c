@@ -669,6 +669,19 @@ struct cop__worker *cop__workers_all(void) {
     return workers.all;
 }
 
+/* Is it in a step that does not return, of a process that is over? One that the kernel only does not let run
+   comes back soon. */
+enum { STUCK_MS = 500 };
+static bool is_stuck(struct cop__worker *w) {
+    for (int ms = 0; ms < STUCK_MS; ms++) {
+        if (__atomic_load_n(&w->in_runtime, __ATOMIC_ACQUIRE)
+            || __atomic_load_n(&w->attention, __ATOMIC_RELAXED) == 0)
+            return false;
+        cop__futex_wait(&w->attention, 1, 1000000); /* a rest: nobody wakes it */
+    }
+    return true;
+}
+
 /* Ends the workers. One that is stuck in a step that never returns is left behind: false. */
 bool cop__workers_stop(void) {
     bool all = true;
@@ -688,8 +701,7 @@ bool cop__workers_stop(void) {
     struct cop__worker **at = &workers.all;
     while (*at != NULL) {
         struct cop__worker *w = *at;
-        if (!__atomic_load_n(&w->in_runtime, __ATOMIC_ACQUIRE)
-            && __atomic_load_n(&w->attention, __ATOMIC_RELAXED) != 0) {
+        if (is_stuck(w)) {
             pthread_detach(w->thread);
             all = false;
             *at = w->all_next;
