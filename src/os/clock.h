@@ -11,14 +11,9 @@ static inline int64_t cop__clock_ns(clockid_t id) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 static inline int64_t cop__clock_monotonic_ns(void) { return cop__clock_ns(CLOCK_MONOTONIC); }
-/* The same clock as it stood at the kernel's last tick: read in a few instructions, and behind by at
-   most cop__clock_coarse_step_ns. */
+/* The same clock as it stood at the kernel's last tick: read in a few instructions, and behind by some
+   milliseconds. */
 static inline int64_t cop__clock_coarse_ns(void) { return cop__clock_ns(CLOCK_MONOTONIC_COARSE); }
-static inline int64_t cop__clock_coarse_step_ns(void) {
-    struct timespec t;
-    clock_getres(CLOCK_MONOTONIC_COARSE, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 static inline int64_t cop__clock_realtime_ns(void) { return cop__clock_ns(CLOCK_REALTIME); }
 
 #endif

@@ -85,7 +85,6 @@ static void read_opts(const cop_node_opts *o, int *schedulers) {
     cop__node.stack_idle_ns = o->stack_idle_ms == COP_INFINITY
                                   ? -1
                                   : (o->stack_idle_ms > 0 ? o->stack_idle_ms : 10000) * 1000000;
-    cop__node.coarse_step_ns = cop__clock_coarse_step_ns();
     cop__node.slice_ns = (int64_t)(o->slice_ms > 0 ? o->slice_ms : 10) * 1000000;
     cop__node.stack_size = o->stack_size > 0 ? o->stack_size : 65536;
 }

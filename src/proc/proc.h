@@ -462,7 +462,6 @@ struct cop__node {
     uint64_t ports;              /* atomic: of these, ports */
     uint32_t spinning, sleeping; /* atomic counts of workers */
     int64_t slice_ns;
-    int64_t coarse_step_ns;
     int64_t stack_idle_ns; /* < 0: stacks are kept */
     size_t stack_size;
     uint64_t leader; /* atomic: :user's pid, once it runs */
@@ -533,8 +532,8 @@ void cop__stall_look(struct cop__worker *w, int64_t now_ns);
 cop_ctx *cop__take_next(struct cop__sched *s);
 
 int64_t cop__now_ns(void);
-/* The time, in ms, when so many ms will have passed: never before. A long time-out, which seldom comes,
-   is taken from the coarse clock, and so may come some ms late. */
+/* The time, in ms, when so many ms will have passed: never before. (The kernel's coarse clock is no
+   help: on a busy machine its tick is late.) */
 int64_t cop__due_ms(int64_t ms);
 static inline int64_t cop__now_ms(void) { return cop__now_ns() / 1000000; }
 

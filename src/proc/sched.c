@@ -481,13 +481,7 @@ int64_t cop__now_ns(void) {
     return cop__clock_monotonic_ns();
 }
 
-enum { LONG_MS = 1000 };
-
-int64_t cop__due_ms(int64_t ms) {
-    int64_t now = ms < LONG_MS || cop__node.sim ? cop__now_ns()
-                                                : cop__clock_coarse_ns() + cop__node.coarse_step_ns;
-    return (now + 999999) / 1000000 + ms;
-}
+int64_t cop__due_ms(int64_t ms) { return (cop__now_ns() + 999999) / 1000000 + ms; }
 
 /* ---- making and ending ------------------------------------------------------------------------- */
 
