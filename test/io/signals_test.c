@@ -68,7 +68,7 @@ static void main_in_a_full_table(cop_ctx *ctx, cop_term arg) {
     COP_CATCH(caught) { tell('f'); }
     kill(getpid(), SIGTERM);
     while (!cop_os_is_stopping())
-        cop_process_sleep(ctx, 1);
+        cop_yield(ctx);
     for (size_t i = 0; i < n; i++)
         cop_process_exit(ctx, pids[i], cop_a(kill));
     cop_process_sleep(ctx, COP_INFINITY);
@@ -84,8 +84,8 @@ TEST_HOST(in_a_full_table_the_end_comes_as_soon_as_there_is_a_place) {
 static void stubborn(cop_ctx *ctx, cop_term arg) {
     cop_process_flag(ctx, cop_a(trap_exit), cop_a(true));
     kill(getpid(), SIGTERM);
-    while (!cop_os_is_stopping())
-        cop_process_sleep(ctx, 1);
+    cop_term message;
+    cop_receive(ctx, COP_INFINITY, &message); /* the exit signal of the orderly end */
     kill(getpid(), SIGTERM);
     cop_process_sleep(ctx, COP_INFINITY);
 }
