@@ -10,15 +10,17 @@
  * name, with a mailbox full of messages, and so on. Some start processes of their own, which count too.
  *
  * It begins with more at once than there will ever be: processes that wait, so that the table of
- * processes has its size, and steps that stand still, so that the workers are there which a busy machine
- * makes the node start. Then it looks at the node ten times, each time after all are gone and the
- * schedulers have been at rest for long enough to give back what they keep. It fails when
+ * processes has its size, steps that stand still, so that the workers are there which a busy machine
+ * makes the node start, and all kinds of lives. Then it looks at the node eleven times, each time after all
+ * are gone and the schedulers have been at rest for long enough to give back what they keep. It fails when
  *   - a process, a port or a timer lives that did not before;
  *   - a resource was not destroyed, or something owned not released, exactly once;
- *   - what is resident after one of the last three tenths differs by more than one percent from what was
- *     after the fifth, when all kinds of lives have been many times and a busy machine has had the workers
- *     that it wants (looked at only from ten million processes on, and not in sanitizers' builds: theirs is
- *     another memory).
+ *   - the bytes of blocks in use after one of the last three tenths differ by more than one percent from
+ *     what they were at the beginning;
+ *   - what is resident differs by more than five percent. It is more than what is in use, and not the same
+ *     each time: a page of the allocator's in which one block lives on is as resident as the most that
+ *     its other blocks have ever been used.
+ * Memory is looked at only from ten million processes on, and not in sanitizers' builds: theirs is another.
  * The program ends through the node's orderly stop, so a leak checker sees what it should.
  */
 #include <coppice.h>
@@ -30,8 +32,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "in_use.h"
+
 enum { BATCH = 2000, DRIVERS = 2, STEPS = 10, NAMES = 16 };
-enum { WARM = 5, PEAK = 20000, STANDING = 8, STAND_MS = 200, REST_MS = 3000, RESTS = 10 };
+enum { WARM_UP = 1000000, PEAK = 20000, STANDING = 8, STAND_MS = 200, REST_MS = 3000, RESTS = 10 };
 
 /* Counted by all processes; atomic. */
 static int64_t made, destroyed, owned, released, started, mistakes;
@@ -308,22 +312,22 @@ static void live(cop_ctx *ctx, cop_term arg) {
     lives[(size_t)number % (sizeof(lives) / sizeof(lives[0]))](ctx, arg);
 }
 
-/* arg: {main, how many must have been started in all when this driver ends, its number} */
+/* arg: {main, how many must have been started in all when this driver ends, its number, how many at once} */
 static void drive(cop_ctx *ctx, cop_term arg) {
     cop_pid main_pid;
-    int64_t until = 0, number = 0;
-    if (!cop_match_tuple(arg, &main_pid, &until, &number))
+    int64_t until = 0, number = 0, batch = 0;
+    if (!cop_match_tuple(arg, &main_pid, &until, &number, &batch))
         mistake("drive");
     while (__atomic_load_n(&started, __ATOMIC_RELAXED) < until) {
-        for (int64_t i = 0; i < BATCH; i++, number++)
+        for (int64_t i = 0; i < batch; i++, number++)
             start(ctx, live, cop_of(ctx, number), &(cop_spawn_opts){ .monitor = true });
-        for (int64_t i = 0; i < BATCH; i++) {
+        for (int64_t i = 0; i < batch; i++) {
             COP_SCOPE(ctx) {
                 cop_term message;
                 if (!cop_receive(ctx, 60000, &message)) {
                     mistake("a process lived for a minute");
                     cop_node_dump(2);
-                    i = BATCH;
+                    i = batch;
                 }
             }
         }
@@ -379,59 +383,102 @@ static void peak(cop_ctx *ctx, cop_term arg) {
 
 static bool looks_at_memory(void) { return wanted >= 10000000 && !COP_SANITIZED; }
 
-static double percent_from(double memory, double begun) { return (memory - begun) / begun * 100; }
-static bool is_as_begun(double memory, double begun) {
-    return memory <= begun * 1.01 && memory >= begun * 0.99;
+struct memory {
+    int64_t in_use;  /* bytes of the allocator's blocks */
+    double resident; /* KiB */
+};
+
+static struct memory memory_now(void) {
+    return (struct memory){ .in_use = bytes_in_use(), .resident = resident_kib() };
 }
 
-/* What is resident once the schedulers have rested, which on a busy machine may take them some time. */
-static double memory_at_rest(cop_ctx *ctx, double begun) {
+static double percent_from(double memory, double begun) { return (memory - begun) / begun * 100; }
+static bool is_within(double percent, double memory, double begun) {
+    double by = percent_from(memory, begun);
+    return by <= percent && by >= -percent;
+}
+static bool is_steady(struct memory m, struct memory before) {
+    return m.in_use == before.in_use && is_within(0.5, m.resident, before.resident);
+}
+
+/* What there is once the schedulers have rested, which on a busy machine may take them some time. */
+static struct memory memory_at_rest(cop_ctx *ctx) {
+    struct memory before, now = memory_now();
     for (int i = 0; looks_at_memory() && i < RESTS; i++) {
+        before = now;
         cop_process_sleep(ctx, REST_MS);
-        if (begun == 0 || is_as_begun(resident_kib(), begun))
+        now = memory_now();
+        if (is_steady(now, before))
             break;
     }
-    return resident_kib();
+    return now;
 }
 
-static double step(cop_ctx *ctx, int64_t until, size_t before, double begun) {
-    static double began;
-    if (began == 0)
-        began = now_s();
+static void drive_all(cop_ctx *ctx, int64_t until, int64_t batch) {
     for (int64_t i = 0; i < DRIVERS; i++)
-        cop_spawn(ctx, drive, cop_tuple(ctx, cop_self(ctx), until, i * 7 + until));
+        cop_spawn(ctx, drive, cop_tuple(ctx, cop_self(ctx), until, i * 7 + until, batch));
     for (int i = 0; i < DRIVERS; i++) {
         COP_SCOPE(ctx) {
             cop_term message;
             cop_receive(ctx, COP_INFINITY, &message);
         }
     }
+}
+
+/* Waits until all are gone, and says what is left. */
+static struct memory look(cop_ctx *ctx, size_t before) {
+    static double began;
+    if (began == 0)
+        began = now_s();
     settle(ctx, before);
-    double memory = memory_at_rest(ctx, begun);
-    printf("%10lld processes  %7.1f s  %9.0f KiB resident  %zu live\n", (long long)started,
-           now_s() - began, memory, cop_node_process_count());
+    struct memory memory = memory_at_rest(ctx);
+    printf("%10lld processes  %7.1f s", (long long)started, now_s() - began);
+    if (memory.in_use >= 0)
+        printf("  %9lld bytes in use", (long long)memory.in_use);
+    printf("  %9.0f KiB resident  %zu live\n", memory.resident, cop_node_process_count());
     fflush(stdout);
     return memory;
+}
+
+/* All kinds of lives, and of each more at once than there will be later. */
+static void warm_up(cop_ctx *ctx) {
+    start(ctx, peak, COP_NIL, NULL);
+    drive_all(ctx, WARM_UP / 2, PEAK);
+    drive_all(ctx, WARM_UP, BATCH);
+    started = 0;
+}
+
+static void judge(struct memory memory, struct memory begun) {
+    if (!is_within(1, (double)memory.in_use, (double)begun.in_use))
+        mistake("not so much is in use as at the beginning");
+    if (!is_within(5, memory.resident, begun.resident))
+        mistake("not so much is resident as at the beginning");
+}
+
+static void compare(struct memory begun, struct memory memory) {
+    printf("in use: %lld bytes at the beginning, %lld at the end: %+.2f %%\n",
+           (long long)begun.in_use, (long long)memory.in_use,
+           percent_from((double)memory.in_use, (double)begun.in_use));
+    printf("resident: %.0f KiB at the beginning, %.0f KiB at the end: %+.2f %%\n", begun.resident,
+           memory.resident, percent_from(memory.resident, begun.resident));
 }
 
 static void soak(cop_ctx *ctx, cop_term arg) {
     cop_process_sleep(ctx, 100); /* what cop_run starts beside this process is there now */
     size_t before = cop_node_process_count();
-    double begun = 0, memory = 0;
     if (looks_at_memory())
-        start(ctx, peak, COP_NIL, NULL);
-    settle(ctx, before);
+        warm_up(ctx);
+    struct memory begun = look(ctx, before), memory = begun;
     for (int i = 1; i <= STEPS; i++) {
-        COP_SCOPE(ctx) { memory = step(ctx, wanted / STEPS * i, before, begun); }
-        if (i == WARM)
-            begun = memory;
-        if (i > STEPS - 3 && looks_at_memory() && !is_as_begun(memory, begun))
-            mistake("the memory is not what it was after the fifth tenth");
+        drive_all(ctx, wanted / STEPS * i, BATCH);
+        memory = look(ctx, before);
+        if (i > STEPS - 3 && looks_at_memory())
+            judge(memory, begun);
     }
     printf("resources: %lld made, %lld destroyed; owned: %lld, released: %lld\n", (long long)made,
            (long long)destroyed, (long long)owned, (long long)released);
-    printf("memory: %.0f KiB after the fifth tenth, %.0f KiB at the end: %+.2f %%\n", begun, memory,
-           percent_from(memory, begun));
+    if (looks_at_memory())
+        compare(begun, memory);
     if (made != destroyed || owned != released)
         mistake("resources or owned things are left, or were released twice");
     cop_node_shutdown(ctx, mistakes == 0 ? 0 : 1);

@@ -142,6 +142,7 @@ void cop__alloc_trim(void) {
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_lock(&mutex);
     cop__small_flush();
+    mi_free(mi_malloc(1)); /* a thread that only frees has no heap, and would not collect */
     mi_collect(true);
     mi_thread_done();
     pthread_mutex_unlock(&mutex);
