@@ -166,18 +166,22 @@ TEST(PR_029_a_linked_normal_end) {
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, {:lived, 1}}");
 }
 
+static int exit_is_sent; /* atomic */
+
 static void work_then_trap(cop_ctx *ctx, cop_term to) {
     cop_send(ctx, to, cop_a(working));
-    for (int i = 0; i < 100000; i++)
+    while (__atomic_load_n(&exit_is_sent, __ATOMIC_ACQUIRE) == 0)
         cop_bump_reductions(ctx, 10);
     cop_process_trap_exit(ctx, true);
     wait_for_ever(ctx, to);
 }
 
 TEST(PR_030_a_busy_process_dies_of_what_came_before_it_traps) {
+    __atomic_store_n(&exit_is_sent, 0, __ATOMIC_RELAXED);
     cop_spawned s = cop_spawn_monitor(ctx, work_then_trap, cop_self(ctx).t);
     ASSERT_RECEIVE(ctx, ":working");
     cop_process_exit(ctx, s.pid, cop_a(early));
+    __atomic_store_n(&exit_is_sent, 1, __ATOMIC_RELEASE);
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :early}");
 }
 
