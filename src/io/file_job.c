@@ -115,8 +115,10 @@ void cop__file_do(cop_ctx *ctx, struct cop__file_job *job) {
     cop_term done;
     job->caller = cop_self(ctx);
     job->ref = cop_make_ref(ctx);
+    cop__enter(ctx);
     __atomic_fetch_add(&job->count, 1, __ATOMIC_RELAXED);
     cop__io_call(submit, job);
+    cop__leave(ctx);
     cop_receive_ref(ctx, COP_INFINITY, job->ref, &done);
 }
 

@@ -111,7 +111,7 @@ cop_term cop__inet_getaddrs(cop_ctx *ctx, cop_term host, cop_inet_family family,
         return cop__socket_error(ctx,
                                  cop_is_tuple(host) ? cop_a(eafnosupport).t : cop_a(nxdomain).t);
     }
-    struct cop__bound *bound = cop__io_bound();
+    struct cop__bound *bound = cop__io_bound(ctx);
     struct lookup *l = cop__calloc(1, sizeof *l);
     cop_ref ref = cop_process_alias(ctx, true);
     l->ref = ref;

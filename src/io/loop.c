@@ -8,15 +8,23 @@
  *
  * When hardly anything happened for a second, the thread gives back the memory that it keeps.
  *
+ * The end: all processes are gone before the thread is told, so nobody opens ports or has calls made any
+ * more: who does so is inside of the run-time, where no kill takes a process away. A timer may still send to
+ * a port, and whoever pushed a port wakes the loop after it, when the port may have run and ended. So the bound
+ * stays when the loop ends, until the loop begins again; and a wake is under the mutex, and none when the
+ * handle is not open, for libuv ends the program when a closed one is sent to.
+ *
  * Threads: cop__io_bound and cop__io_call from any; the rest on the loop's thread.
  */
 #include "io/loop.h"
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "os/alloc.h"
+#include "proc/proc.h"
 
 struct call {
     struct call *next;
@@ -28,8 +36,9 @@ enum { QUIET_MS = 1000, QUIET_ROUNDS = 64 };
 
 static struct {
     pthread_mutex_t mutex;
-    bool running;
-    bool stop; /* atomic */
+    bool running; /* atomic */
+    bool stop;    /* atomic */
+    bool open;    /* under the mutex: wake may be sent to */
     pthread_t thread;
     uv_loop_t loop;
     uv_async_t wake;
@@ -43,7 +52,10 @@ static struct {
 
 static void wake(void *arg) {
     (void)arg;
-    uv_async_send(&io.wake);
+    pthread_mutex_lock(&io.mutex);
+    if (io.open)
+        uv_async_send(&io.wake);
+    pthread_mutex_unlock(&io.mutex);
 }
 
 static void run_calls(void) {
@@ -62,10 +74,8 @@ static void run_calls(void) {
 
 static void on_wake(uv_async_t *handle) {
     run_calls();
-    if (__atomic_load_n(&io.stop, __ATOMIC_ACQUIRE)) {
+    if (__atomic_load_n(&io.stop, __ATOMIC_ACQUIRE))
         uv_stop(handle->loop);
-        return;
-    }
     if (cop__bound_run(io.bound, 256)) /* the sockets get their turn in between */
         uv_async_send(&io.wake);
 }
@@ -117,9 +127,13 @@ static void *loop_main(void *arg) {
     while (!__atomic_load_n(&io.stop, __ATOMIC_ACQUIRE))
         uv_run(&io.loop, UV_RUN_DEFAULT);
     run_calls(); /* what was still to come: each owns what it is called with */
-    cop__bound_free(io.bound);
-    while (io.holds > 0)
+    cop__bound_kill(io.bound);
+    while (!cop__bound_is_empty(io.bound) || io.holds > 0)
         uv_run(&io.loop, UV_RUN_ONCE);
+    cop__bound_end(io.bound);
+    pthread_mutex_lock(&io.mutex);
+    io.open = false;
+    pthread_mutex_unlock(&io.mutex);
     uv_walk(&io.loop, close_handle, NULL);
     uv_run(&io.loop, UV_RUN_DEFAULT);
     uv_loop_close(&io.loop);
@@ -130,7 +144,7 @@ static void *loop_main(void *arg) {
 static void stop(void *arg) {
     (void)arg;
     __atomic_store_n(&io.stop, true, __ATOMIC_RELEASE);
-    uv_async_send(&io.wake);
+    wake(NULL);
     pthread_join(io.thread, NULL);
     __atomic_store_n(&io.running, false, __ATOMIC_RELEASE);
 }
@@ -146,10 +160,14 @@ static void ensure_running(void) {
         uv_loop_init(&io.loop);
         uv_async_init(&io.loop, &io.wake, on_wake);
         watch_for_quiet();
-        io.bound = cop__bound_new(wake, NULL);
+        io.open = true;
+        if (io.bound == NULL)
+            io.bound = cop__bound_new(wake, NULL);
         cop__node_at_stop(stop, NULL);
-        if (pthread_create(&io.thread, NULL, loop_main, NULL) != 0)
+        if (pthread_create(&io.thread, NULL, loop_main, NULL) != 0) {
+            fputs("coppice: no thread for input and output\n", stderr);
             abort();
+        }
         __atomic_store_n(&io.running, true, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&io.mutex);
@@ -157,8 +175,10 @@ static void ensure_running(void) {
 
 uv_loop_t *cop__io_loop(void) { return &io.loop; }
 
-struct cop__bound *cop__io_bound(void) {
+struct cop__bound *cop__io_bound(cop_ctx *ctx) {
+    cop__enter(ctx);
     ensure_running();
+    cop__leave(ctx);
     return io.bound;
 }
 
@@ -169,6 +189,6 @@ void cop__io_call(void (*function)(void *arg), void *arg) {
     pthread_mutex_lock(&io.mutex);
     *io.last_call = call;
     io.last_call = &call->next;
-    pthread_mutex_unlock(&io.mutex);
     uv_async_send(&io.wake);
+    pthread_mutex_unlock(&io.mutex);
 }

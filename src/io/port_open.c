@@ -344,7 +344,7 @@ cop_port_result cop_port_try_open(cop_ctx *ctx, cop_term name, const cop_port_op
     s->frame.owner = cop_self(ctx);
     s->opened = cop_make_ref(ctx);
     cop_ref ref = s->opened; /* s is the port's from here on */
-    cop_port port = cop__port_open(ctx, cop__io_bound(), &cop__os_process_ops, s, cop_self(ctx));
+    cop_port port = cop__port_open(ctx, cop__io_bound(ctx), &cop__os_process_ops, s, cop_self(ctx));
     if (cop_is_none(port.t)) {
         cop__os_process_free(s);
         result.reason = cop_a(system_limit).t;

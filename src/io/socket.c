@@ -164,7 +164,7 @@ cop_term cop__socket_call(cop_ctx *ctx, cop_port port, cop_atom what, cop_term a
 
 cop_term cop__socket_open(cop_ctx *ctx, struct cop__socket *s, const struct cop__port_ops *ops,
                           int64_t timeout_ms) {
-    struct cop__bound *bound = cop__io_bound();
+    struct cop__bound *bound = cop__io_bound(ctx);
     cop_ref ref = cop_process_alias(ctx, true);
     s->owner = cop_self(ctx);
     s->opened = ref;

@@ -457,7 +457,8 @@ static void try_accept(struct cop__socket *listener) {
         if (rc == 0) {
             s->owner = w.pid;
             s->opened = w.ref;
-            cop_port port = cop__port_open(listener->ctx, cop__io_bound(), &cop__tcp_ops, s, w.pid);
+            cop_port port = cop__port_open(listener->ctx, cop__io_bound(listener->ctx),
+                                           &cop__tcp_ops, s, w.pid);
             if (!cop_is_none(port.t))
                 continue;
         }

@@ -125,7 +125,7 @@ static void watch(cop_ctx *ctx, struct stdio *self, int fd, uint32_t events) {
     if (cop_is_none(self->port.t)) {
         struct watcher *w = cop__calloc(1, sizeof *w);
         w->owner = cop_self(ctx);
-        self->port = cop__port_open(ctx, cop__io_bound(), &port_ops, w, w->owner);
+        self->port = cop__port_open(ctx, cop__io_bound(ctx), &port_ops, w, w->owner);
         if (cop_is_none(self->port.t)) { /* the table is full: a device does not end of that */
             cop__free(w);
             cop_process_send_after(ctx, cop_self(ctx), cop_tuple(ctx, cop_a(watch), fd, events),

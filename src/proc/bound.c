@@ -19,6 +19,7 @@ struct cop__bound {
     void *arg;
     struct cop__worker worker; /* a pseudo worker: the loop's thread */
     bool entered;
+    uint32_t ports; /* atomic: how many live on it */
 };
 
 struct cop__bound *cop__bound_new(void (*wake)(void *arg), void *arg) {
@@ -54,6 +55,7 @@ static void take_ready(struct cop__bound *b) {
 }
 
 static void stop_port(cop_ctx *p, cop_term reason) {
+    struct cop__bound *b = p->bound;
     void (*stop)(cop_ctx *, void *, cop_term) = p->does.port->stop;
     p->exiting = true;
     if (stop != NULL)
@@ -63,6 +65,7 @@ static void stop_port(cop_ctx *p, cop_term reason) {
     cop__die(p, reason);
     if (last_word != NULL)
         cop__deliver(cop__worker_self(), last_word);
+    __atomic_fetch_sub(&b->ports, 1, __ATOMIC_RELEASE);
 }
 
 static void run_port(cop_ctx *p) {
@@ -135,6 +138,7 @@ cop_port cop__port_open(cop_ctx *ctx, struct cop__bound *bound, const struct cop
     port->does.port = ops;
     port->state = data;
     port->bound = bound;
+    __atomic_fetch_add(&bound->ports, 1, __ATOMIC_RELAXED);
     port->life = LIFE_START;
     port->where = WHERE_RUNNABLE;
     port->trap_exit =
@@ -243,8 +247,8 @@ cop_ref cop__port_ask_unread(cop_ctx *ctx, cop_pid pid) {
 
 bool cop__port_is_ending(const cop_ctx *ctx) { return ctx->pending_exit || ctx->exiting; }
 
-void cop__bound_free(struct cop__bound *b) {
-    /* Kill what is left: the ports of processes that outlived their ends. */
+void cop__bound_kill(struct cop__bound *b) {
+    /* What is left: the ports of processes that outlived their ends. */
     uint32_t top = __atomic_load_n(&cop__node.slot_top, __ATOMIC_ACQUIRE);
     for (uint32_t i = 0; i < top; i++) {
         cop_term id = { __atomic_load_n(&cop__node.slots[i].pid, __ATOMIC_ACQUIRE) };
@@ -256,9 +260,15 @@ void cop__bound_free(struct cop__bound *b) {
         cop__deliver(&b->worker, cop__env_new(SIG_EXIT, id, id, tuple));
         cop__scratch_close(&scratch);
     }
-    while (cop__bound_run(b, 1000))
-        ;
+}
+
+bool cop__bound_is_empty(const struct cop__bound *b) {
+    return __atomic_load_n(&b->ports, __ATOMIC_ACQUIRE) == 0;
+}
+
+void cop__bound_end(struct cop__bound *b) {
     cop__worker_set_self(NULL);
     cop__epoch_forget(&b->worker);
-    cop__free(b);
+    b->worker = (struct cop__worker){ .is_pseudo = true };
+    b->entered = false;
 }

@@ -553,6 +553,5 @@ cop_term cop_process_list(cop_ctx *ctx) {
 size_t cop_node_port_count(void) { return __atomic_load_n(&cop__node.ports, __ATOMIC_RELAXED); }
 
 size_t cop_node_process_count(void) {
-    return __atomic_load_n(&cop__node.live, __ATOMIC_RELAXED)
-           - __atomic_load_n(&cop__node.ports, __ATOMIC_RELAXED);
+    return __atomic_load_n(&cop__node.processes, __ATOMIC_RELAXED);
 }

@@ -143,8 +143,7 @@ static void kill_all(void) {
 }
 
 static bool processes_left(void) {
-    return __atomic_load_n(&cop__node.live, __ATOMIC_ACQUIRE)
-           > __atomic_load_n(&cop__node.ports, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&cop__node.processes, __ATOMIC_ACQUIRE) != 0;
 }
 
 int cop_node_stop(void) {

@@ -458,8 +458,8 @@ struct cop__node {
     uint32_t slot_top; /* atomic */
     struct cop__lock slot_lock;
     uint32_t free_slots;         /* index + 1 of the first, under slot_lock */
-    uint64_t live;               /* atomic: processes and ports alive */
-    uint64_t ports;              /* atomic: of these, ports */
+    uint64_t processes;          /* atomic: alive, ports not among them */
+    uint64_t ports;              /* atomic: alive */
     uint32_t spinning, sleeping; /* atomic counts of workers */
     int64_t slice_ns;
     int64_t stack_idle_ns; /* < 0: stacks are kept */

@@ -486,7 +486,7 @@ static __attribute__((noinline)) bool loop_once(void) {
         __atomic_store_n(&w->steps, w->steps + 1, __ATOMIC_RELAXED);
         /* Not when the node begins to stop: the monitor may still start one that tells of a stall. */
         if (__atomic_load_n(&cop__node.ended, __ATOMIC_ACQUIRE)
-            && __atomic_load_n(&cop__node.live, __ATOMIC_ACQUIRE) == 0)
+            && __atomic_load_n(&cop__node.processes, __ATOMIC_ACQUIRE) == 0)
             return false;
         cop__worker_idle(w);
         return true;

@@ -628,9 +628,8 @@ void cop__die_in_public(cop_ctx *p, cop_term reason) {
     p->slot = NULL;
     struct cop__worker *w = cop__worker_self();
     cop__slot_give(w, slot);
-    if (p->kind == KIND_PORT)
-        __atomic_fetch_sub(&cop__node.ports, 1, __ATOMIC_RELAXED);
-    __atomic_fetch_sub(&cop__node.live, 1, __ATOMIC_RELEASE);
+    __atomic_fetch_sub(p->kind == KIND_PORT ? &cop__node.ports : &cop__node.processes, 1,
+                       __ATOMIC_RELEASE);
     if (__atomic_load_n(&cop__node.stopping, __ATOMIC_RELAXED)) {
         __atomic_fetch_add(&cop__node.tick, 1, __ATOMIC_RELEASE);
         cop__futex_wake(&cop__node.tick, 1);

@@ -109,9 +109,8 @@ cop_ctx *cop__proc_new(cop_ctx *parent, struct cop__worker *w, enum cop__proc_ki
     __atomic_store_n(&slot->name, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->backlog, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->meter, 0, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&cop__node.live, 1, __ATOMIC_RELAXED);
-    if (kind == KIND_PORT)
-        __atomic_fetch_add(&cop__node.ports, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(kind == KIND_PORT ? &cop__node.ports : &cop__node.processes, 1,
+                       __ATOMIC_RELAXED);
     __atomic_store_n(&slot->inbox, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->pid, p->pid.w, __ATOMIC_SEQ_CST);
     if (cop__node.sim)

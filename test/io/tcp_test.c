@@ -243,6 +243,31 @@ TEST_HOST(a_node_with_ports_stops_and_starts_again) {
     }
 }
 
+static void listen_for_ever(cop_ctx *ctx, cop_term to) {
+    for (bool told = false;; told = true) {
+        cop_port listener = listen_on(ctx, NULL);
+        if (!told)
+            cop_send(ctx, to, cop_a(ready));
+        cop_gen_tcp_close(ctx, listener);
+    }
+}
+
+TEST_HOST(a_node_stops_while_ports_are_opened) {
+    for (int i = 0; i < 20; i++) {
+        cop_term message;
+        EXPECT_INT(cop_node_start(NULL), 0);
+        ctx = cop_attach();
+        int count = 1 + i % 3;
+        for (int k = 0; k < count; k++)
+            cop_spawn(ctx, listen_for_ever, cop_self(ctx).t);
+        for (int k = 0; k < count; k++)
+            EXPECT(cop_receive(ctx, 5000, &message));
+        cop_detach(ctx);
+        EXPECT_INT(cop_node_stop(), 0);
+        EXPECT_INT((int)cop_node_port_count(), 0);
+    }
+}
+
 /* A connection of the C library's, blocking; reads what is there after the other end was closed. */
 static ssize_t read_after_close(cop_ctx *ctx, bool linger_reset) {
     cop_port listener = listen_on(ctx, &(cop_tcp_opts){ .linger_reset = linger_reset });
