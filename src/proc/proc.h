@@ -118,7 +118,11 @@ struct cop__slot {
     uint64_t serial;
     uint64_t ref_counter; /* never goes back: references stay unique over all occupants */
     uint64_t name; /* atomic: the registered name's word or 0; changed under the names lock */
-    uint32_t next_free;
+    union {
+        uint32_t next_free; /* nobody lives here */
+        uint32_t
+            at; /* atomic: 1 + the scheduler where many messages were taken in last; 0 = unknown */
+    };
     uint32_t index;
     uint32_t backlog; /* atomic: about how many messages wait, for senders to slow down by */
     uint32_t meter;   /* atomic: the number of its meter, 0 = none; see meter.c */
@@ -347,7 +351,8 @@ struct cop_ctx {
     bool in_raised;   /* its callback `raised` runs, or has run */
     bool suspended;   /* by somebody's suspend */
     bool collect_asked;
-    bool idle; /* it waits, or would if it were not asked something just now */
+    bool idle;    /* it waits, or would if it were not asked something just now */
+    bool follows; /* it is on its way to the scheduler of whom it has flooded */
 };
 /* They are counted in millions, and the allocator's next size is 64 bytes more. */
 _Static_assert(sizeof(cop_ctx) <= 320, "a process is small");
@@ -372,15 +377,20 @@ struct cop__sched {
     struct cop_ctx
         *next; /* next in line: woken by what runs now; the owner's, or by cop__take_next */
     struct cop__list overflow, urgent[2], low; /* urgent: max, high; under lock */
+    const struct cop__slot
+        *thronged;        /* the mailbox of those in the ring from throng_from on; owner's */
+    uint32_t throng_from; /* atomic */
     struct cop__lock lock;
     struct cop_ctx *remote __attribute__((aligned(64))); /* pushed by other threads; atomic stack */
     uint32_t asleep;                                     /* futex word: 1 while its worker sleeps */
     uint32_t picks;
     uint32_t look_at; /* the pick at which to look around again */
     uint32_t look_every;
-    uint32_t looked_at;  /* what `picks` was at the last look */
-    bool steps_are_long; /* and were before it */
-    uint32_t in_a_row;   /* how often `next` was taken without the ring's turn */
+    uint32_t looked_at;   /* what `picks` was at the last look */
+    bool steps_are_long;  /* and were before it */
+    bool steps_are_short; /* atomic; or were before it */
+    bool steps_were_short;
+    uint32_t in_a_row; /* how often `next` was taken without the ring's turn */
     int64_t backlog_since;
     uint32_t backlog_tail;
     struct cop__wheel *wheel;
@@ -425,6 +435,7 @@ struct cop__worker {
     struct cop_ctx *preselected;
     enum cop__duty duty;
     struct cop_ctx *duty_proc;
+    const struct cop__slot *duty_flooded;
     struct cop__stack *duty_stack;
     struct cop__lock lock;
     /* fault report, written by the handler */
@@ -504,6 +515,8 @@ void cop__schedule(struct cop__worker *w, cop_ctx *p);
 /* Pops the next process for this worker without waiting; NULL if there is none. */
 cop_ctx *cop__sched_pick(struct cop__worker *w);
 void cop__sched_push(struct cop__sched *s, cop_ctx *p, bool next_in_line);
+/* To the end of the line: its turn was spent on sending to one who cannot follow. */
+void cop__sched_push_flooder(struct cop__sched *s, cop_ctx *p, const struct cop__slot *flooded);
 void cop__sched_wake(struct cop__sched *s);
 void cop__sched_wake_one(struct cop__sched *busy);
 int cop__scheds_start(int count);
@@ -544,6 +557,8 @@ void cop__loop(void *worker); /* the entry of a fresh stack */
 void cop__wait(cop_ctx *p);
 /* Lets others run, staying runnable. */
 void cop__requeue(cop_ctx *p);
+/* The same for who has sent one more message, which has cost so many reductions, to that slot. */
+void cop__requeue_sender(cop_ctx *p, const struct cop__slot *to, int cost);
 /* Back to the loop frame at the base of the stack. */
 _Noreturn void cop__back(cop_ctx *p, int how);
 /* Runs one turn of a process that has no frames, on the stack the caller stands on. */
@@ -618,7 +633,7 @@ static inline void cop__check_exit(cop_ctx *p) {
 /* Delivers one more message, and counts it; returns what that costs in reductions. Who floods a process that
    cannot follow spends his turn sooner, so that it gets its own while what waits is still in the cache. The
    count need not be exact; it is written when the slot's line is this core's anyway. */
-enum { COP__SEND_COST_MAX = 128 };
+enum { COP__SEND_COST_MAX = 128, COP__FLOOD_COST = 16 };
 static inline int cop__deliver_counted(struct cop__worker *w, struct cop__slot *slot,
                                        struct cop__env *env) {
     uint32_t backlog = __atomic_load_n(&slot->backlog, __ATOMIC_RELAXED), cost = 1 + backlog / 2;

@@ -88,7 +88,7 @@ static inline __attribute__((always_inline)) bool send_to(cop_ctx *ctx, cop_term
             cost = cop__deliver_counted(ctx->worker, slot, env);
     }
     if (cop__spend(ctx, cost))
-        cop__requeue(ctx);
+        cop__requeue_sender(ctx, slot, cost);
     cop__leave(ctx);
     return sent;
 }

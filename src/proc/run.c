@@ -436,10 +436,12 @@ static __attribute__((noinline)) void do_duty(struct cop__worker *w, enum cop__d
         break;
     case DUTY_REQUEUE:
         p->where = WHERE_RUNNABLE;
-        if (w->sched != NULL)
-            cop__sched_push(w->sched, p, false);
-        else
+        if (w->sched == NULL)
             cop__schedule(w, p);
+        else if (w->duty_flooded != NULL)
+            cop__sched_push_flooder(w->sched, p, w->duty_flooded);
+        else
+            cop__sched_push(w->sched, p, false);
         break;
     case DUTY_RECYCLE:
         cop__stack_give(w->sched, w->duty_stack);
@@ -569,23 +571,30 @@ static inline bool is_last_in_line(const struct cop__worker *w, const cop_ctx *p
            && __atomic_load_n(&w->sched->low.count, __ATOMIC_RELAXED) == 0;
 }
 
-static void let_others_run(cop_ctx *p) {
+static void let_others_run(cop_ctx *p, const struct cop__slot *flooded) {
     struct cop__worker *w = p->worker;
     cop_ctx *next = NULL;
+    w->duty_flooded = flooded;
     if (is_last_in_line(w, p) && (next = cop__sched_pick(w)) == NULL)
         turn_begin(w, p); /* there are none */
     else
         switch_away(p, DUTY_REQUEUE, next);
 }
 
-void cop__requeue(cop_ctx *p) {
+static void requeue(cop_ctx *p, const struct cop__slot *flooded) {
     if (p->kind == KIND_PROCESS)
-        let_others_run(p);
+        let_others_run(p, flooded);
     if (!cop__node.sim)
         p->budget = COP__BUDGET;
     /* Its turn begins, as any other, with what was said to it. */
     if (p->kind != KIND_PORT && cop__take_in(p))
         cop__check_exit(p);
+}
+
+void cop__requeue(cop_ctx *p) { requeue(p, NULL); }
+
+void cop__requeue_sender(cop_ctx *p, const struct cop__slot *to, int cost) {
+    requeue(p, cost >= COP__FLOOD_COST ? to : NULL);
 }
 
 /* ---- workers ----------------------------------------------------------------------------------------- */

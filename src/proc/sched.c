@@ -19,6 +19,11 @@
  * compute pass the head from look to look; they are told by the length of their steps, twice in a row, for
  * once the kernel may have run another program meanwhile.
  *
+ * A throng is left alone: if all in the ring have spent their turns on filling one mailbox, they wait for its
+ * owner and not for a core. On another core they would fill it no sooner, and each message would have to
+ * cross over; so one that was taken away goes back to where the owner is. That is so for short turns: where
+ * the senders do more than send, or their messages are large, a second core is worth its way.
+ *
  * A scheduler keeps stacks, nurseries and blocks of memory for what comes next. When it has picked hardly
  * anything for a second it gives all of them back, and the free stacks of the common pool.
  *
@@ -28,7 +33,8 @@
  * Invariants
  *   1. ring[i] for head <= i < tail are runnable processes, each in one place only.
  *   2. Only the carrying worker writes tail; head moves by compare-and-swap.
- *   3. A worker that sleeps has set `asleep` and looked at `remote` after; who pushes onto `remote`
+ *   3. Those in the ring from `throng_from` on have flooded one mailbox, `thronged`.
+ *   4. A worker that sleeps has set `asleep` and looked at `remote` after; who pushes onto `remote`
  *      looks at `asleep` after. (Both sequentially consistent.)
  * Threads: push and pick by the carrying worker; steal by other workers; remote by any.
  */
@@ -36,6 +42,7 @@
 
 enum {
     PATIENCE_NS = 50000,
+    SHORT_STEP_NS = 25000,
     SPIN_NS = 70000,
     LOOK_NS = 10000,
     LOOK_EVERY = 32, /* picks, at most */
@@ -74,7 +81,7 @@ static void list_push(struct cop__sched *s, struct cop__list *list, cop_ctx *p) 
     cop__unlock(&s->lock);
 }
 
-static __attribute__((noinline)) void push_tail(struct cop__sched *s, cop_ctx *p) {
+static inline void push_last(struct cop__sched *s, cop_ctx *p) {
     uint32_t head = __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
     uint32_t tail = s->tail;
     if (tail - head < COP__RING && __atomic_load_n(&s->overflow.count, __ATOMIC_RELAXED) == 0) {
@@ -83,6 +90,28 @@ static __attribute__((noinline)) void push_tail(struct cop__sched *s, cop_ctx *p
         return;
     }
     list_push(s, &s->overflow, p);
+}
+
+static __attribute__((noinline)) void push_tail(struct cop__sched *s, cop_ctx *p) {
+    if (p->slot != s->thronged) /* whom the throng waits for is one of them */
+        __atomic_store_n(&s->throng_from, s->tail + 1, __ATOMIC_RELAXED);
+    push_last(s, p);
+}
+
+/* The same for one of a throng. */
+static __attribute__((noinline)) void push_to_throng(struct cop__sched *s, cop_ctx *p,
+                                                     const struct cop__slot *flooded) {
+    if (flooded != s->thronged) {
+        s->thronged = flooded;
+        __atomic_store_n(&s->throng_from, s->tail, __ATOMIC_RELAXED);
+    }
+    push_last(s, p);
+}
+
+/* Does all that waits in the ring behind head wait for one who cannot follow? */
+static inline bool is_throng(const struct cop__sched *s, uint32_t head) {
+    return __atomic_load_n(&s->steps_are_short, __ATOMIC_RELAXED)
+           && (int32_t)(__atomic_load_n(&s->throng_from, __ATOMIC_RELAXED) - head) <= 0;
 }
 
 /* In line at once: at the tail goes who was there. */
@@ -119,6 +148,7 @@ static void refill(struct cop__sched *s) {
     }
     if (s->overflow.head == NULL)
         s->overflow.tail = &s->overflow.head;
+    __atomic_store_n(&s->throng_from, tail, __ATOMIC_RELAXED);
     __atomic_store_n(&s->tail, tail, __ATOMIC_RELEASE);
     cop__unlock(&s->lock);
 }
@@ -157,6 +187,27 @@ static void remote_push(struct cop__sched *s, cop_ctx *p) {
         cop__sched_wake(s);
 }
 
+void cop__sched_push_flooder(struct cop__sched *s, cop_ctx *p, const struct cop__slot *flooded) {
+    uint32_t at = __atomic_load_n(&flooded->at, __ATOMIC_RELAXED) - 1;
+    if (p->priority != COP_PRIORITY_NORMAL || __builtin_expect(cop__node.sim, 0)) {
+        cop__sched_push(s, p, false);
+    } else if (at == (uint32_t)s->index || at >= cop__node.sched_count || !s->steps_are_short) {
+        push_to_throng(s, p, flooded);
+    } else {
+        p->follows = true;
+        remote_push(cop__node.scheds[at], p);
+    }
+}
+
+/* It comes to the throng that is here: of what it has flooded only the scheduler is known. */
+static void push_follower(struct cop__sched *s, cop_ctx *p) {
+    p->follows = false;
+    if (s->thronged != NULL)
+        push_to_throng(s, p, s->thronged);
+    else
+        push_tail(s, p);
+}
+
 void cop__sched_drain(struct cop__sched *s) {
     if (__builtin_expect(__atomic_load_n(&s->remote, __ATOMIC_RELAXED) == NULL, 1))
         return;
@@ -169,7 +220,10 @@ void cop__sched_drain(struct cop__sched *s) {
     }
     while (oldest != NULL) {
         cop_ctx *next = oldest->run_next;
-        cop__sched_push(s, oldest, false);
+        if (oldest->follows)
+            push_follower(s, oldest);
+        else
+            cop__sched_push(s, oldest, false);
         oldest = next;
     }
 }
@@ -238,9 +292,12 @@ static bool is_too_much(struct cop__sched *s, int64_t steps_ns, uint32_t steps) 
     uint32_t head = __atomic_load_n(&s->head, __ATOMIC_RELAXED);
     bool were_long = s->steps_are_long;
     s->steps_are_long = steps_ns > (int64_t)steps * PATIENCE_NS;
+    bool are_short = steps_ns < (int64_t)steps * SHORT_STEP_NS;
+    __atomic_store_n(&s->steps_are_short, are_short || s->steps_were_short, __ATOMIC_RELAXED);
+    s->steps_were_short = are_short;
     if (were_long && s->steps_are_long && head != s->tail)
         return true;
-    if ((int32_t)(s->backlog_tail - head) > 0)
+    if ((int32_t)(s->backlog_tail - head) > 0 && !is_throng(s, head))
         return s->now_ns - s->backlog_since > PATIENCE_NS;
     s->backlog_tail = s->tail;
     s->backlog_since = s->now_ns;
@@ -330,6 +387,8 @@ struct sight {
     int64_t since;
     uint32_t picks;
     int64_t picks_since;
+    uint32_t step;
+    int64_t step_since;
 };
 
 /* Takes half of a ring that its owner does not get round to. */
@@ -350,7 +409,12 @@ static bool steal_from(struct cop__sched *me, struct cop__sched *victim, struct 
             return true;
         }
     }
-    if ((int32_t)(seen->tail - head) <= 0 || head == tail || seen->since == 0) {
+    if (picks != seen->step || seen->step_since == 0) {
+        seen->step = picks;
+        seen->step_since = now;
+    }
+    if ((int32_t)(seen->tail - head) <= 0 || head == tail || seen->since == 0
+        || (is_throng(victim, head) && now - seen->step_since < PATIENCE_NS)) {
         seen->tail = tail;
         seen->since = now;
         return false;
@@ -368,6 +432,7 @@ static bool steal_from(struct cop__sched *me, struct cop__sched *victim, struct 
     if (!__atomic_compare_exchange_n(&victim->head, &head, head + n, false, __ATOMIC_ACQ_REL,
                                      __ATOMIC_RELAXED))
         return false;
+    __atomic_store_n(&me->throng_from, mine + n, __ATOMIC_RELAXED);
     __atomic_store_n(&me->tail, mine + n, __ATOMIC_RELEASE);
     seen->since = 0;
     return true;

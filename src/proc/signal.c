@@ -501,6 +501,8 @@ static __attribute__((noinline)) void take_many(cop_ctx *p, struct cop__env *you
     struct cop__env *oldest = NULL;
     uint64_t special = cop__node.sim, words = 0;
     uint32_t count = 0;
+    if (p->kind == KIND_PROCESS)
+        __atomic_store_n(&p->slot->at, (uint32_t)p->home->index + 1, __ATOMIC_RELAXED);
     for (struct cop__env *env = youngest, *next; env != NULL; env = next) {
         next = env->next;
         __builtin_prefetch((void *)((uintptr_t)env + AHEAD * ((uintptr_t)next - (uintptr_t)env)));

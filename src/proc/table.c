@@ -108,6 +108,7 @@ cop_ctx *cop__proc_new(cop_ctx *parent, struct cop__worker *w, enum cop__proc_ki
     slot->proc = p;
     __atomic_store_n(&slot->name, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->backlog, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->at, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->meter, 0, __ATOMIC_RELAXED);
     __atomic_fetch_add(kind == KIND_PORT ? &cop__node.ports : &cop__node.processes, 1,
                        __ATOMIC_RELAXED);

@@ -183,6 +183,39 @@ TEST(two_that_compute_have_two_schedulers, .timeout_s = 60, .schedulers = 2, .re
         ASSERT_RECEIVE_IN(ctx, "{:DOWN, _, :process, _, :normal}", 50000);
 }
 
+/* Who takes what the flooders send, and never keeps up with them. */
+static void is_flooded(cop_ctx *ctx, void *state, cop_term message) {
+    if (__atomic_add_fetch(&at_work, 1, __ATOMIC_SEQ_CST) == 2)
+        __atomic_store_n(&both_at_work, 1, __ATOMIC_SEQ_CST);
+    for (volatile int i = 0; i < 30; i++)
+        continue;
+    __atomic_sub_fetch(&at_work, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&both_at_work, __ATOMIC_RELAXED) != 0)
+        cop_exit(ctx, cop_a(normal));
+}
+
+static void waits_for_floods(cop_ctx *ctx, cop_term arg) {
+    static const cop_callbacks callbacks = { .name = "flooded", .message = is_flooded };
+    cop_become(ctx, &callbacks, NULL);
+}
+
+static void floods(cop_ctx *ctx, cop_term to) {
+    while (__atomic_load_n(&both_at_work, __ATOMIC_RELAXED) == 0)
+        COP_SCOPE(ctx) { cop_send(ctx, to, cop_tuple(ctx, cop_a(m), 1)); }
+}
+
+/* Those who fill one mailbox are left together, but not all who fill some mailbox. */
+TEST(two_throngs_have_two_schedulers, .timeout_s = 60, .schedulers = 2, .real_time = true) {
+    at_work = both_at_work = 0;
+    for (int i = 0; i < 2; i++) {
+        cop_spawned flooded = cop_spawn_monitor(ctx, waits_for_floods, COP_NIL);
+        for (int k = 0; k < 4; k++)
+            cop_spawn(ctx, floods, flooded.pid.t);
+    }
+    for (int i = 0; i < 2; i++)
+        ASSERT_RECEIVE_IN(ctx, "{:DOWN, _, :process, _, :normal}", 50000);
+}
+
 TEST(timers_fire_once_or_are_cancelled, .timeout_s = 120) {
     int n = scaled(10000);
     for (int i = 0; i < 4; i++)
