@@ -85,50 +85,45 @@ __attribute__((constructor)) static void prepare(void) {
 /*
  * One list per size and thread. A list that is full passes blocks on to the allocator, so what one
  * thread makes and another frees does not pile up. The functions are not inlined, because a process
- * may wake on another thread and thread-local addresses must not be kept over a wait.
+ * may wake on another thread and thread-local addresses must not be kept over a wait; cop__small_kept goes
+ * only into functions in which none waits.
  */
 enum { KEPT_STEPS = 64 * 1024 / COP__SMALL_STEP }; /* of each size: so many bytes */
-struct kept {
-    struct kept *next;
-};
-static __thread struct {
-    struct kept *first;
-    uint32_t count;
-} small[COP__SMALL_MAX / COP__SMALL_STEP + 1] __attribute__((tls_model("initial-exec")));
-static __thread uint32_t may_keep __attribute__((tls_model("initial-exec"))); /* KEPT_STEPS or 0 */
+__thread struct cop__kept_list cop__kept_lists[COP__SMALL_MAX / COP__SMALL_STEP + 1]
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-void cop__small_keep(void) { may_keep = KEPT_STEPS; }
+void cop__small_keep(void) {
+    cop__small_flush();
+    for (uint32_t i = 1; i < sizeof cop__kept_lists / sizeof *cop__kept_lists; i++)
+        cop__kept_lists[i].room = KEPT_STEPS / i;
+}
 
 __attribute__((noinline)) void *cop__small_alloc(size_t size) {
-    size_t step = (size + COP__SMALL_STEP - 1) / COP__SMALL_STEP;
-    struct kept *block = small[step].first;
-    if (__builtin_expect(block == NULL, 0))
-        return cop__malloc(step * COP__SMALL_STEP);
-    small[step].first = block->next;
-    small[step].count--;
-    return block;
+    void *block = cop__small_kept(size);
+    return __builtin_expect(block != NULL, 1) ? block : cop__malloc(cop__small_room(size));
 }
 
 __attribute__((noinline)) void cop__small_free(void *block, size_t size) {
-    size_t step = (size + COP__SMALL_STEP - 1) / COP__SMALL_STEP;
-    if (__builtin_expect(small[step].count * step >= may_keep, 0)) {
+    struct cop__kept_list *list = &cop__kept_lists[(size + COP__SMALL_STEP - 1) / COP__SMALL_STEP];
+    if (__builtin_expect(list->room == 0, 0)) {
         cop__free(block);
         return;
     }
-    struct kept *kept = block;
-    kept->next = small[step].first;
-    small[step].first = kept;
-    small[step].count++;
+    struct cop__kept *kept = block;
+    kept->next = list->first;
+    list->first = kept;
+    list->room--;
 }
 
 void cop__small_flush(void) {
-    for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
-        while (small[i].first != NULL) {
-            struct kept *block = small[i].first;
-            small[i].first = block->next;
+    for (size_t i = 0; i < sizeof cop__kept_lists / sizeof *cop__kept_lists; i++) {
+        struct cop__kept_list *list = &cop__kept_lists[i];
+        while (list->first != NULL) {
+            struct cop__kept *block = list->first;
+            list->first = block->next;
+            list->room++;
             cop__free(block);
         }
-        small[i].count = 0;
     }
 }
 

@@ -29,6 +29,9 @@ static inline size_t cop__small_room(size_t size) {
     return (size + COP__SMALL_STEP - 1) / COP__SMALL_STEP * COP__SMALL_STEP;
 }
 void *cop__small_alloc(size_t size);
+/* The same, but NULL when the thread has kept none of that size. Goes into its caller, who must be a function
+   that is not inlined and in which no process waits. */
+static inline void *cop__small_kept(size_t size);
 void cop__small_free(void *block, size_t size);
 /* From now on this thread keeps some. One that takes hardly any must not: each holds a page. */
 void cop__small_keep(void);
@@ -38,7 +41,31 @@ void cop__small_flush(void);
    program's first thread. */
 void cop__alloc_trim(void);
 
-#ifndef COP__PLAIN_MALLOC
+#ifdef COP__PLAIN_MALLOC
+static inline void *cop__small_kept(size_t size) {
+    (void)size;
+    return NULL;
+}
+#else
+struct cop__kept {
+    struct cop__kept *next;
+};
+struct cop__kept_list {
+    struct cop__kept *first;
+    uint32_t room; /* for so many more */
+};
+extern __thread struct cop__kept_list cop__kept_lists[COP__SMALL_MAX / COP__SMALL_STEP + 1]
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+static inline void *cop__small_kept(size_t size) {
+    struct cop__kept_list *list = &cop__kept_lists[(size + COP__SMALL_STEP - 1) / COP__SMALL_STEP];
+    struct cop__kept *block = list->first;
+    if (__builtin_expect(block == NULL, 0))
+        return NULL;
+    list->first = block->next;
+    list->room++;
+    return block;
+}
+
 #include <mimalloc.h>
 _Noreturn void cop__out_of_memory(size_t size);
 static inline void *cop__alloc_checked(void *block, size_t size) {

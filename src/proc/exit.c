@@ -476,9 +476,9 @@ void cop__owned_release(cop_ctx *p) {
 
 void cop__scope_enter(cop_ctx *ctx, struct cop__scope *scope) {
     _Static_assert(sizeof(struct cop__heap_mark) <= sizeof scope->mark, "a mark fits its scope");
-    scope->ctx = ctx;
     struct cop__heap_mark mark = cop__heap_mark(&ctx->heap);
     memcpy(scope->mark, &mark, sizeof mark);
+    scope->ctx = ctx;
     scope->dictionary = ctx->dictionary.w;
 }
 
@@ -506,15 +506,29 @@ void cop__scope_leave_with(struct cop__scope *scope, cop_term *keep) {
     cop__leave(p);
 }
 
-void cop__scope_leave(struct cop__scope *scope) {
-    cop_ctx *p = scope->ctx;
+/* Was nothing done since but to build small boxes? */
+static inline bool is_simple(const cop_ctx *p, const struct cop__scope *scope) {
+    const struct cop__young *y = p->heap.young;
+    return (uintptr_t)y->fragments == scope->mark[offsetof(struct cop__heap_mark, fragments) / 8]
+           && (uintptr_t)y->blocks == scope->mark[offsetof(struct cop__heap_mark, young) / 8]
+           && (uintptr_t)y->off == scope->mark[offsetof(struct cop__heap_mark, young_off) / 8];
+}
+
+static __attribute__((noinline)) void scope_release(cop_ctx *p, const struct cop__scope *scope) {
     struct cop__heap_mark mark;
     memcpy(&mark, scope->mark, sizeof mark);
-    if (__builtin_expect(p->dictionary.w != scope->dictionary, 0)) {
-        cop__scope_leave_with(scope, NULL);
-        return;
-    }
     cop__enter(p);
-    cop__heap_release(&p->heap, &mark);
+    cop__heap_release_more(&p->heap, &mark);
     cop__leave(p);
+}
+
+/* What is simple need not come into the run-time, unless somebody waits for that. */
+void cop__scope_leave(struct cop__scope *scope) {
+    cop_ctx *p = scope->ctx;
+    if (__builtin_expect(p->dictionary.w != scope->dictionary, 0))
+        cop__scope_leave_with(scope, NULL);
+    else if (is_simple(p, scope) && __atomic_load_n(&p->worker->attention, __ATOMIC_RELAXED) == 0)
+        p->heap.hp = (uint64_t *)(uintptr_t)scope->mark[offsetof(struct cop__heap_mark, hp) / 8];
+    else
+        scope_release(p, scope);
 }

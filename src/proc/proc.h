@@ -642,7 +642,6 @@ static inline int cop__deliver_counted(struct cop__worker *w, struct cop__slot *
     __atomic_store_n(&slot->backlog, backlog + 1, __ATOMIC_RELAXED);
     return __builtin_expect(cost > COP__SEND_COST_MAX, 0) ? COP__SEND_COST_MAX : (int)cost;
 }
-void cop__queue_remove(cop_ctx *p, struct cop__env **at);
 static inline size_t cop__env_words(const struct cop__env *env) {
     return env->frag.words + sizeof *env / sizeof(uint64_t);
 }
@@ -653,8 +652,29 @@ static inline void cop__queue_append(cop_ctx *p, struct cop__env *env) {
     p->queue_len++;
     p->queue_words += cop__env_words(env);
 }
+/* An envelope with an id has left the queue. */
+void cop__uncount(cop_ctx *p, struct cop__env *env);
+static inline void cop__queue_remove(cop_ctx *p, struct cop__env **at) {
+    struct cop__env *env = *at;
+    *at = env->next;
+    if (p->queue_end == &env->next)
+        p->queue_end = at;
+    if (p->mark == &env->next)
+        p->mark = at;
+    p->queue_len--;
+    p->queue_words -= cop__env_words(env);
+    if (__builtin_expect(env->id != 0, 0))
+        cop__uncount(p, env);
+}
 /* The queue's message becomes the process's: valid until the next collection. */
-cop_term cop__adopt(cop_ctx *p, struct cop__env *env);
+static inline cop_term cop__adopt(cop_ctx *p, struct cop__env *env) {
+    cop_term term = env->term;
+    if (cop_is_immediate(term))
+        cop__env_free(env);
+    else
+        cop__heap_adopt(&p->heap, &env->frag);
+    return term;
+}
 cop_term cop__exit_tuple(cop_ctx *ctx, cop_term from, cop_term reason);
 cop_ref cop__ref_next(cop_ctx *p);
 /* The word of the one it made last. */

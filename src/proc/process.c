@@ -70,8 +70,9 @@ static __attribute__((noinline)) cop_term address_of(cop_ctx *p, cop_term dest) 
     return resolve_tuple(p, dest);
 }
 
-static inline __attribute__((always_inline)) bool send_to(cop_ctx *ctx, cop_term dest,
-                                                          cop_term message, bool may_wait) {
+/* To any address. */
+static __attribute__((noinline)) bool send_anywhere(cop_ctx *ctx, cop_term dest, cop_term message,
+                                                    bool may_wait) {
     bool sent = true;
     int cost = 1;
     cop__enter(ctx);
@@ -94,7 +95,17 @@ static inline __attribute__((always_inline)) bool send_to(cop_ctx *ctx, cop_term
 }
 
 cop_term cop__send(cop_ctx *ctx, cop_term dest, cop_term message) {
-    send_to(ctx, dest, message, true);
+    struct cop__slot *slot = cop__is_local_pid(dest) ? cop__slot_of(dest) : NULL;
+    if (__builtin_expect(slot == NULL || __atomic_load_n(&slot->meter, __ATOMIC_RELAXED) != 0, 0)) {
+        send_anywhere(ctx, dest, message, true);
+        return message;
+    }
+    cop__enter(ctx);
+    struct cop__env *env = cop__env_new(SIG_MESSAGE, dest, ctx->pid, message);
+    int cost = cop__deliver_counted(ctx->worker, slot, env);
+    if (cop__spend(ctx, cost))
+        cop__requeue_sender(ctx, slot, cost);
+    cop__leave(ctx);
     return message;
 }
 
@@ -112,7 +123,7 @@ cop_term cop__process_send(cop_ctx *ctx, cop_term dest, cop_term message, int fl
         cop__badarg(ctx);
     if ((flags & COP_SEND_NOCONNECT) && is_far(dest))
         return cop_a(noconnect).t;
-    bool sent = send_to(ctx, dest, message, (flags & COP_SEND_NOSUSPEND) == 0);
+    bool sent = send_anywhere(ctx, dest, message, (flags & COP_SEND_NOSUSPEND) == 0);
     return sent ? cop_a(ok).t : cop_a(nosuspend).t;
 }
 

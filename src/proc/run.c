@@ -58,19 +58,19 @@ static size_t roots_of(cop_ctx *p, struct cop__roots *roots) {
     return n;
 }
 
-/* Nothing but immediates and what is not set, as they are in most states? */
-static inline bool are_words(const cop_term *first, size_t count) {
-    int all = 1; /* all are looked at: that is less than a branch for each */
+/* An immediate only if all are, or not set (0), as in most states. That is less than a branch for each. */
+static inline cop_term all_of(cop_term all, const cop_term *first, size_t count) {
     for (size_t i = 0; i < count; i++)
-        all &= (int)cop_is_immediate(first[i]) | (int)cop_is_none(first[i]);
-    return all != 0;
+        all.w &= first[i].w | -(uint64_t)(first[i].w == 0);
+    return all;
 }
 
 static inline bool roots_are_words(const cop_ctx *p) {
-    return are_words(&p->dictionary, 1) && are_words(&p->arg, 1)
-           && are_words(p->keep.first, p->keep.count)
-           && (__builtin_expect(p->extra == NULL, 1)
-               || are_words(p->extra->keep.first, p->extra->keep.count));
+    cop_term all = all_of(all_of(COP_NIL, &p->dictionary, 1), &p->arg, 1);
+    all = all_of(all, p->keep.first, p->keep.count);
+    if (__builtin_expect(p->extra != NULL, 0))
+        all = all_of(all, p->extra->keep.first, p->extra->keep.count);
+    return cop_is_immediate(all);
 }
 
 static bool are_old(const cop_ctx *p, const cop_term *first, size_t count) {
@@ -88,11 +88,7 @@ static bool roots_are_old(const cop_ctx *p) {
                || are_old(p, p->extra->keep.first, p->extra->keep.count));
 }
 
-static __attribute__((noinline)) void tidy(cop_ctx *p, bool full) {
-    if (roots_are_words(p)) {
-        cop__heap_reset(&p->heap);
-        return;
-    }
+static __attribute__((noinline)) void tidy_around_roots(cop_ctx *p, bool full) {
     full = full || cop__heap_wants_full(&p->heap);
     if (!full && roots_are_old(p)) {
         cop__heap_drop_young(&p->heap);
@@ -101,6 +97,13 @@ static __attribute__((noinline)) void tidy(cop_ctx *p, bool full) {
     struct cop__roots roots[4];
     size_t n = roots_of(p, roots);
     cop__heap_collect(&p->heap, roots, n, full);
+}
+
+static __attribute__((noinline)) void tidy(cop_ctx *p, bool full) {
+    if (roots_are_words(p))
+        cop__heap_reset(&p->heap);
+    else
+        tidy_around_roots(p, full);
 }
 
 void cop__tidy(cop_ctx *p, bool full) {

@@ -87,13 +87,14 @@ static void copy_nested(cop_term t, uint64_t *to) {
     }
 }
 
-static __attribute__((noinline)) struct cop__env *env_of_any(enum cop__signal kind, cop_term to,
-                                                             cop_term from, cop_term term) {
-    size_t words = cop__is_box(term) ? nested_words(term) : 0;
-    bool nested = words != 0;
-    struct cop__env *env = cop__env_raw(kind, to, from, nested ? words : cop__term_words(term));
+/* With so many words of nested tuples, or 0: of whatever it is. */
+static __attribute__((noinline)) struct cop__env *env_by_copy(enum cop__signal kind, cop_term to,
+                                                              cop_term from, cop_term term,
+                                                              size_t nested) {
+    struct cop__env *env =
+        cop__env_raw(kind, to, from, nested != 0 ? nested : cop__term_words(term));
     uint64_t *hp = env->frag.body;
-    if (nested) {
+    if (nested != 0) {
         copy_nested(term, hp);
         env->term = cop__box_term(hp);
     } else {
@@ -102,20 +103,23 @@ static __attribute__((noinline)) struct cop__env *env_of_any(enum cop__signal ki
     return env;
 }
 
-struct cop__env *cop__env_new(enum cop__signal kind, cop_term to, cop_term from, cop_term term) {
-    size_t words = 0;
-    if (!cop_is_immediate(term) && !cop_is_none(term)) {
-        words = cop__tuple_words(term);
-        if (__builtin_expect(words == 0, 0))
-            return env_of_any(kind, to, from, term);
-    }
-    /* A word or a tuple of immediates, the usual message. */
-    _Static_assert(sizeof(struct cop__env) + (COP__FLAT_TUPLE + 1) * sizeof(uint64_t)
-                       <= COP__SMALL_MAX,
-                   "a flat tuple goes into a small block");
-    struct cop__env *env =
-        fill(cop__small_alloc(sizeof(struct cop__env) + words * sizeof(uint64_t)), 0, true, kind,
-             to, from, words);
+static __attribute__((noinline)) struct cop__env *env_of_any(enum cop__signal kind, cop_term to,
+                                                             cop_term from, cop_term term) {
+    size_t nested = cop__is_box(term) ? nested_words(term) : 0;
+    size_t size = sizeof(struct cop__env) + nested * sizeof(uint64_t);
+    char *block = nested != 0 && size <= COP__SMALL_MAX ? cop__small_kept(size) : NULL;
+    if (__builtin_expect(block == NULL, 0))
+        return env_by_copy(kind, to, from, term, nested);
+    struct cop__env *env = fill(block, 0, true, kind, to, from, nested);
+    copy_nested(term, env->frag.body);
+    env->term = cop__box_term(env->frag.body);
+    return env;
+}
+
+/* An envelope for a word or a tuple of immediates, the usual message. */
+static inline struct cop__env *fill_flat(char *block, enum cop__signal kind, cop_term to,
+                                         cop_term from, cop_term term, size_t words) {
+    struct cop__env *env = fill(block, 0, true, kind, to, from, words);
     if (words == 0) {
         env->term = term;
         return env;
@@ -127,6 +131,31 @@ struct cop__env *cop__env_new(enum cop__signal kind, cop_term to, cop_term from,
     while (++i < words);
     env->term = cop__box_term(env->frag.body);
     return env;
+}
+
+static __attribute__((noinline)) struct cop__env *env_of_flat(enum cop__signal kind, cop_term to,
+                                                              cop_term from, cop_term term,
+                                                              size_t words) {
+    size_t size = sizeof(struct cop__env) + words * sizeof(uint64_t);
+    return fill_flat(cop__small_alloc(size), kind, to, from, term, words);
+}
+
+/* Calls nothing but at its end, and so saves nothing, for the usual message in a block that was kept. */
+__attribute__((noinline)) struct cop__env *cop__env_new(enum cop__signal kind, cop_term to,
+                                                        cop_term from, cop_term term) {
+    size_t words = 0;
+    if (!cop_is_immediate(term) && !cop_is_none(term)) {
+        words = cop__tuple_words(term);
+        if (__builtin_expect(words == 0, 0))
+            return env_of_any(kind, to, from, term);
+    }
+    _Static_assert(sizeof(struct cop__env) + (COP__FLAT_TUPLE + 1) * sizeof(uint64_t)
+                       <= COP__SMALL_MAX,
+                   "a flat tuple goes into a small block");
+    char *block = cop__small_kept(sizeof(struct cop__env) + words * sizeof(uint64_t));
+    if (__builtin_expect(block == NULL, 0))
+        return env_of_flat(kind, to, from, term, words);
+    return fill_flat(block, kind, to, from, term, words);
 }
 
 void cop__env_free(struct cop__env *env) { cop__fragment_free(&env->frag); }
@@ -246,29 +275,12 @@ void cop__dead_letter(struct cop__worker *w, struct cop__env *env) {
     forget(env);
 }
 
-void cop__queue_remove(cop_ctx *p, struct cop__env **at) {
-    struct cop__env *env = *at;
-    *at = env->next;
-    if (p->queue_end == &env->next)
-        p->queue_end = at;
-    if (p->mark == &env->next)
-        p->mark = at;
-    p->queue_len--;
-    p->queue_words -= cop__env_words(env);
-    if (__builtin_expect(env->id != 0, 0) && env->kind == SIG_MESSAGE) {
-        cop__meter_release(env);
-        if (p->extra != NULL && p->extra->waiters != NULL)
-            cop__meter_wake(p);
-    }
-}
-
-cop_term cop__adopt(cop_ctx *p, struct cop__env *env) {
-    cop_term term = env->term;
-    if (cop_is_immediate(term))
-        cop__env_free(env);
-    else
-        cop__heap_adopt(&p->heap, &env->frag);
-    return term;
+void cop__uncount(cop_ctx *p, struct cop__env *env) {
+    if (env->kind != SIG_MESSAGE)
+        return;
+    cop__meter_release(env);
+    if (p->extra != NULL && p->extra->waiters != NULL)
+        cop__meter_wake(p);
 }
 
 /* The reason in an {:EXIT, from, reason} tuple. */

@@ -177,13 +177,6 @@ uint64_t *cop__heap_more(struct cop__heap *heap, size_t words) {
     return block->words;
 }
 
-void cop__heap_adopt(struct cop__heap *heap, struct cop__fragment *fragment) {
-    struct cop__young *y = cop__heap_young(heap);
-    fragment->next = y->fragments;
-    y->fragments = fragment;
-    y->words += fragment->words;
-}
-
 static __attribute__((noinline)) void fragment_free_slowly(struct cop__fragment *fragment) {
     drop_list(fragment->offheap, NULL);
     char *block = (char *)fragment - fragment->offset;
@@ -307,7 +300,7 @@ void cop__heap_drop_young(struct cop__heap *heap) {
     heap->since_full++;
 }
 
-void cop__heap_reset(struct cop__heap *heap) {
+static __attribute__((noinline)) void reset_slowly(struct cop__heap *heap) {
     drop_young(heap);
     if (heap->old != NULL) {
         drop_list(heap->old_off, NULL);
@@ -317,6 +310,23 @@ void cop__heap_reset(struct cop__heap *heap) {
         heap->old_words = heap->old_live = 0;
     }
     heap->since_full = 0;
+}
+
+/* The usual: one message was adopted, and nothing else but small boxes is there. */
+void cop__heap_reset(struct cop__heap *heap) {
+    struct cop__young *y = heap->young;
+    struct cop__fragment *only = y->fragments;
+    if (only == NULL || only->next != NULL || y->off != NULL || y->blocks != NULL
+        || heap->old != NULL || !is_lent(heap)) {
+        reset_slowly(heap);
+        return;
+    }
+    y->fragments = NULL;
+    y->words = 0;
+    y->off_bytes = 0;
+    heap->hp = y->region;
+    heap->since_full = 0;
+    cop__fragment_free(only);
 }
 
 struct cop__heap_mark cop__heap_mark(struct cop__heap *heap) {

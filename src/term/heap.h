@@ -103,7 +103,12 @@ static inline struct cop__young *cop__heap_young(struct cop__heap *heap) {
     return heap->young;
 }
 /* The heap keeps this fragment until its next collection. */
-void cop__heap_adopt(struct cop__heap *heap, struct cop__fragment *fragment);
+static inline void cop__heap_adopt(struct cop__heap *heap, struct cop__fragment *fragment) {
+    struct cop__young *y = cop__heap_young(heap);
+    fragment->next = y->fragments;
+    y->fragments = fragment;
+    y->words += fragment->words;
+}
 /* Frees a fragment nobody adopted. */
 void cop__fragment_free(struct cop__fragment *fragment);
 /* Collects: afterwards young is empty, and what the roots hold is old. `full`: old is swept too. */
