@@ -184,6 +184,7 @@ struct cop__alarm {
     struct cop_ctx *waiter;  /* gets SIG_WAKE with `seq` */
     int64_t until_ms; /* when it rings, not before the timer's time; INT64_MAX: it does not */
     uint32_t seq;
+    uint8_t undated; /* not 0: its place among the wheel's undated ones */
 };
 struct cop__wheel;
 struct cop__wheel *cop__wheel_new(int64_t now_ms);
@@ -194,6 +195,8 @@ bool cop__timer_disarm(struct cop__timer *timer);
 /* For p's own wait, on the wheel of the scheduler that runs it: SIG_WAKE will come with the number that
    p->wait_seq has then. In the run-time, by p's runner. */
 void cop__alarm_set(struct cop_ctx *p, int64_t due_ms);
+/* The same for a wait that begins now; never before so many ms have passed. */
+void cop__alarm_set_in(struct cop_ctx *p, int64_t ms);
 bool cop__alarm_is_set(const struct cop_ctx *p);
 /* It does not ring any more. */
 void cop__alarm_clear(struct cop_ctx *p);
@@ -201,8 +204,8 @@ void cop__alarm_clear(struct cop_ctx *p);
 void cop__alarm_free(struct cop_ctx *p);
 /* Fires what is due, at most so many timers: true when more are due. Any thread, one at a time per
    wheel. */
-bool cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms, int most);
-/* A lower bound of the next deadline, INT64_MAX if none. */
+bool cop__wheel_run(struct cop__wheel *wheel, int64_t now_ns, int most);
+/* A lower bound of the next deadline, INT64_MAX if none. As above. */
 int64_t cop__wheel_next_ms(struct cop__wheel *wheel);
 void cop__public_timer_fire(struct cop__timer *timer);
 void cop__public_timers_init(void);

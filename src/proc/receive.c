@@ -8,15 +8,25 @@
  */
 #include "proc/proc.h"
 
-/* Waits for the box to be filled, at most until due_ms. False: the time is over. */
-static inline bool wait_until(cop_ctx *p, int64_t due_ms) {
+/* A wait of many parts: for so long in all, from the first part on. */
+struct patience {
+    int64_t ms;
+    int64_t seq; /* of its alarm; NO_ALARM before the first part */
+};
+enum { NO_ALARM = -1 };
+
+/* Waits for the box to be filled. False: the time is over. */
+static inline bool wait_with(cop_ctx *p, struct patience *patience) {
     p->idle = true;
-    if (due_ms == INT64_MAX) {
+    if (patience->ms == COP_INFINITY) {
         cop__wait(p);
         return true;
     }
-    if (!cop__alarm_is_set(p) && !p->woken)
-        cop__alarm_set(p, due_ms);
+    /* It is another's after the first part if the function that chooses among messages has waited itself. */
+    if (patience->seq != p->wait_seq && !p->woken) {
+        cop__alarm_set_in(p, patience->ms);
+        patience->seq = p->wait_seq;
+    }
     if (!p->woken)
         cop__wait(p);
     return !p->woken;
@@ -26,14 +36,6 @@ static void wait_end(cop_ctx *p) {
     cop__alarm_clear(p);
     p->woken = false;
     p->wait_seq++;
-}
-
-static int64_t due_of(cop_ctx *p, int64_t timeout_ms) {
-    if (timeout_ms == COP_INFINITY)
-        return INT64_MAX;
-    if (timeout_ms < 0 || timeout_ms > INT64_C(4294967295))
-        return -1;
-    return cop__due_ms(timeout_ms);
 }
 
 struct wanted {
@@ -74,7 +76,7 @@ static inline __attribute__((always_inline)) bool receive(cop_ctx *p, int64_t ti
     struct cop__env **at =
         wanted->since != 0 && p->mark != NULL && cop__ref_youngest(p) == wanted->since ? p->mark
                                                                                        : &p->queue;
-    int64_t due = timeout_ms == COP_INFINITY ? INT64_MAX : timeout_ms == 0 ? 0 : -2;
+    struct patience patience = { .ms = timeout_ms, .seq = NO_ALARM };
     p->woken = false;
     cop__check_heap(p);
     for (bool in_time = true;;) {
@@ -87,25 +89,21 @@ static inline __attribute__((always_inline)) bool receive(cop_ctx *p, int64_t ti
             cop__queue_remove(p, at);
             *message = cop__adopt(p, env);
             p->idle = false;
-            if (due > 0 && due != INT64_MAX)
+            if (patience.seq != NO_ALARM)
                 wait_end(p);
             if (cop__spend(p, 1))
                 cop__requeue(p);
             return true;
         }
-        if (due == -2) { /* only now: a bad time-out does not matter if a message matches */
-            due = due_of(p, timeout_ms);
-            if (due == -1)
-                cop__error(p, cop_a(timeout_value).t);
-        }
-        if (due == 0)
+        /* Only now: a bad time-out does not matter if a message matches. */
+        if (timeout_ms != COP_INFINITY && (timeout_ms < 0 || timeout_ms > INT64_C(4294967295)))
+            cop__error(p, cop_a(timeout_value).t);
+        if (timeout_ms == 0 || !in_time)
             break;
-        if (!in_time)
-            break;
-        in_time = wait_until(p, due);
+        in_time = wait_with(p, &patience);
     }
     p->idle = false;
-    if (due > 0)
+    if (patience.seq != NO_ALARM)
         wait_end(p);
     if (cop__spend(p, 1))
         cop__requeue(p);
@@ -157,12 +155,12 @@ void cop_process_sleep(cop_ctx *ctx, int64_t ms) {
     if (ms < 0)
         cop__badarg(ctx);
     cop__enter(ctx);
-    int64_t due = ms == COP_INFINITY || ms > INT64_C(1) << 50 ? INT64_MAX : cop__due_ms(ms);
+    struct patience patience = { .ms = ms > INT64_C(1) << 50 ? COP_INFINITY : ms, .seq = NO_ALARM };
     ctx->woken = false;
     for (bool in_time = true; in_time;) {
         cop__take_in(ctx);
         cop__check_exit(ctx);
-        in_time = wait_until(ctx, due);
+        in_time = wait_with(ctx, &patience);
     }
     ctx->idle = false;
     wait_end(ctx);

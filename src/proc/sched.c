@@ -311,7 +311,7 @@ static __attribute__((noinline)) void look_around(struct cop__sched *s) {
     s->looked_at = s->picks;
     s->now_ns = cop__now_ns();
     /* Of many timers that are due at once some fire now, and what they woke runs while it is warm. */
-    bool more = cop__wheel_run(s->wheel, s->now_ns / 1000000, TIMERS_AT_ONCE);
+    bool more = cop__wheel_run(s->wheel, s->now_ns, TIMERS_AT_ONCE);
     s->look_at = s->picks + (more ? 1 : until_next_look(s, s->now_ns - last_ns));
     if (cop__node.sched_count > 1 && is_too_much(s, s->now_ns - last_ns, steps)) {
         cop__sched_wake_one(s);
@@ -536,7 +536,7 @@ void cop__worker_idle(struct cop__worker *w) {
             trim(w);
     }
     s->now_ns = cop__now_ns();
-    if (cop__wheel_run(s->wheel, s->now_ns / 1000000, TIMERS_AT_ONCE))
+    if (cop__wheel_run(s->wheel, s->now_ns, TIMERS_AT_ONCE))
         s->look_at = s->picks;
 }
 

@@ -331,7 +331,7 @@ cop_ctx *cop__sim_pick(struct cop__worker *w) {
     if (draw(64) == 0)
         sim.favour = cop__sim_random();
     if (draw(4) == 0)
-        cop__wheel_run(w->sched->wheel, cop__now_ms(), INT_MAX);
+        cop__wheel_run(w->sched->wheel, cop__now_ns(), INT_MAX);
     cop__sched_drain(w->sched);
     late_release(false);
     struct lane *lane = lane_to_serve();
@@ -356,7 +356,7 @@ static void wait_for_the_world(struct cop__sched *s) {
     int64_t before = cop__clock_monotonic_ns();
     cop__sched_sleep(s, LOOK_AGAIN_NS); /* nobody tells us when the last port closes */
     pass_ns(cop__clock_monotonic_ns() - before);
-    cop__wheel_run(s->wheel, cop__now_ms(), INT_MAX);
+    cop__wheel_run(s->wheel, cop__now_ns(), INT_MAX);
 }
 
 void cop__sim_idle(struct cop__worker *w) {
@@ -386,7 +386,7 @@ void cop__sim_idle(struct cop__worker *w) {
         pass_ns(next * 1000000 - cop__node.sim_now_ns + jitter_ns());
         cop__sim_saw(SIM_TIME, (uint64_t)cop__node.sim_now_ns, 0, 0);
     }
-    cop__wheel_run(s->wheel, cop__now_ms(), INT_MAX);
+    cop__wheel_run(s->wheel, cop__now_ns(), INT_MAX);
 }
 
 /* ---- fault points ------------------------------------------------------------------------------------- */

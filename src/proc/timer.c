@@ -22,18 +22,25 @@
  * call's time-out costs neither a lock nor a list. This needs the worker that carries the wheel's scheduler,
  * which is also who runs the wheel; anybody else takes the alarm out under the lock.
  *
+ * Nor does it cost a look at the clock. An alarm that is set where it stands in the wheel is `undated`: its time
+ * counts from when the scheduler looks at the clock next, which it does every few steps and before it rests. That
+ * is never early, and late by those steps. Most are cleared by then.
+ *
  * Invariants
  *   1. timer->wheel != NULL exactly while it is in a list of that wheel; changed under its lock.
  *   2. until_ms and seq of an alarm in a wheel are written and read only on the worker that carries the wheel's
  *      scheduler, in the run-time: no other runs the wheel.
- *   3. Firing takes a timer out under the lock and works on it after; whoever finds it out of the
+ *   3. An undated alarm is in the wheel, and undated[alarm->undated - 1] is it. Only that worker enters one;
+ *      whoever takes one out of the wheel clears its place, under the lock. wheel->now_ms does not change while
+ *      there is one: its until_ms is what it will be if the clock still says that.
+ *   4. Firing takes a timer out under the lock and works on it after; whoever finds it out of the
  *      wheel must not assume that it is still there, except under the shard's lock, which firing
  *      needs to free a public one.
  * Threads: any; the lock order is shard before wheel.
  */
 #include "proc/proc.h"
 
-enum { LEVELS = 5, SLOTS = 256, SHARDS = 64, FEW_BUCKETS = 256 };
+enum { LEVELS = 5, SLOTS = 256, SHARDS = 64, FEW_BUCKETS = 256, UNDATED = 16 };
 
 struct cop__wheel {
     struct cop__lock lock;
@@ -43,6 +50,8 @@ struct cop__wheel {
         struct cop__timer *head, *tail;
     } slots[LEVELS][SLOTS];
     uint64_t used[LEVELS][SLOTS / 64];
+    uint32_t undated_count; /* places used; some may be empty again */
+    struct cop__alarm *undated[UNDATED];
 };
 
 struct cop__wheel *cop__wheel_new(int64_t now_ms) {
@@ -99,6 +108,12 @@ void cop__wheel_arm(struct cop__wheel *wheel, struct cop__timer *timer, int64_t 
     cop__unlock(&wheel->lock);
 }
 
+static void forget_undated(struct cop__wheel *wheel, struct cop__alarm *alarm) {
+    if (alarm->undated != 0)
+        wheel->undated[alarm->undated - 1] = NULL;
+    alarm->undated = 0;
+}
+
 bool cop__timer_disarm(struct cop__timer *timer) {
     struct cop__wheel *wheel = __atomic_load_n(&timer->wheel, __ATOMIC_ACQUIRE);
     if (wheel == NULL)
@@ -107,6 +122,8 @@ bool cop__timer_disarm(struct cop__timer *timer) {
     bool armed = timer->wheel == wheel;
     if (armed) {
         slot_remove(wheel, timer);
+        if (timer->is_alarm)
+            forget_undated(wheel, (struct cop__alarm *)timer);
         __atomic_store_n(&timer->wheel, NULL, __ATOMIC_RELAXED);
         wheel->count--;
     }
@@ -133,7 +150,9 @@ static struct cop__alarm *alarm_of(cop_ctx *p) {
 void cop__alarm_set(cop_ctx *p, int64_t due_ms) {
     struct cop__alarm *alarm = alarm_of(p);
     bool stays = is_own(p, alarm) && alarm->timer.due_ms <= due_ms;
-    if (!stays)
+    if (stays)
+        forget_undated(p->worker->sched->wheel, alarm);
+    else
         cop__timer_disarm(&alarm->timer);
     alarm->until_ms = due_ms;
     alarm->seq = ++p->wait_seq;
@@ -143,6 +162,47 @@ void cop__alarm_set(cop_ctx *p, int64_t due_ms) {
     cop__wheel_arm(s->wheel, &alarm->timer, due_ms);
     if (s != p->worker->sched)
         cop__sched_wake(s); /* it must see the new deadline */
+}
+
+/* All that is undated counts from now on. */
+static void date_all(struct cop__wheel *wheel, int64_t now_ns) {
+    int64_t passed_ms = (now_ns + 999999) / 1000000 - wheel->now_ms;
+    for (uint32_t i = 0; i < wheel->undated_count; i++) {
+        struct cop__alarm *alarm = wheel->undated[i];
+        if (alarm == NULL)
+            continue;
+        if (alarm->until_ms != INT64_MAX)
+            alarm->until_ms += passed_ms;
+        alarm->undated = 0;
+    }
+    wheel->undated_count = 0;
+}
+
+static __attribute__((noinline)) void date_all_now(struct cop__wheel *wheel) {
+    cop__lock(&wheel->lock);
+    date_all(wheel, cop__now_ns());
+    cop__unlock(&wheel->lock);
+}
+
+static inline void enter_undated(struct cop__wheel *wheel, struct cop__alarm *alarm) {
+    if (wheel->undated_count == UNDATED)
+        date_all_now(wheel);
+    wheel->undated[wheel->undated_count++] = alarm;
+    alarm->undated = (uint8_t)wheel->undated_count;
+}
+
+void cop__alarm_set_in(cop_ctx *p, int64_t ms) {
+    struct cop__alarm *alarm = p->alarm;
+    if (alarm == NULL || !is_own(p, alarm)
+        || alarm->timer.due_ms > p->worker->sched->wheel->now_ms + ms) {
+        cop__alarm_set(p, cop__due_ms(ms));
+        return;
+    }
+    struct cop__wheel *wheel = p->worker->sched->wheel;
+    if (alarm->undated == 0)
+        enter_undated(wheel, alarm);
+    alarm->until_ms = wheel->now_ms + ms;
+    alarm->seq = ++p->wait_seq;
 }
 
 bool cop__alarm_is_set(const cop_ctx *p) {
@@ -200,6 +260,8 @@ static int64_t next_locked(const struct cop__wheel *wheel) {
 
 int64_t cop__wheel_next_ms(struct cop__wheel *wheel) {
     cop__lock(&wheel->lock);
+    if (wheel->undated_count != 0)
+        date_all(wheel, cop__now_ns());
     int64_t next = next_locked(wheel);
     cop__unlock(&wheel->lock);
     return next;
@@ -262,13 +324,15 @@ static int collect_due(struct cop__wheel *wheel, struct due *due, int most) {
     return most;
 }
 
-bool cop__wheel_run(struct cop__wheel *wheel, int64_t now_ms, int most) {
+bool cop__wheel_run(struct cop__wheel *wheel, int64_t now_ns, int most) {
+    int64_t now_ms = now_ns / 1000000;
     struct due due;
     due.publics = NULL;
     due.publics_end = &due.publics;
     due.wakes = NULL;
     due.wakes_end = &due.wakes;
     cop__lock(&wheel->lock);
+    date_all(wheel, now_ns);
     for (;;) {
         most = collect_due(wheel, &due, most);
         if (wheel->now_ms >= now_ms || most == 0)

@@ -348,6 +348,13 @@ TEST(a_wait_is_not_cut_short_by_the_one_before) {
     EXPECT(wait_in_vain_ns(ctx, 1200) >= INT64_C(1200000000));
 }
 
+TEST(a_wait_counts_from_its_own_beginning, .real_time = true) {
+    wait_for_an_answer(ctx, 1000);
+    int64_t computed = cop_monotonic_ns(ctx) + 5000000;
+    while (cop_monotonic_ns(ctx) < computed) {}
+    EXPECT(wait_in_vain_ns(ctx, 1050) >= 1050000000);
+}
+
 TEST(a_wait_may_end_before_the_time_of_the_one_before) {
     wait_for_an_answer(ctx, 60000);
     EXPECT(wait_in_vain_ns(ctx, 5) < INT64_C(30000000000));

@@ -146,6 +146,36 @@ TEST_HOST(a_late_timer_is_never_early_and_keeps_its_place) {
     simulate(100, timers_in_order, .faults = "jitter=0.5,late=0.2");
 }
 
+static void answer(cop_ctx *ctx, cop_term to) { cop_send(ctx, to, cop_a(answer)); }
+
+/* A wait that is answered leaves its alarm in the wheel, and those that follow find it there. */
+static void wait_often(cop_ctx *ctx, cop_term arg) {
+    cop_term message;
+    for (int i = 0; i < 5; i++) {
+        int64_t ms = 40 + (int64_t)(cop_random_u64(ctx) % 20);
+        cop_spawn(ctx, answer, cop_self(ctx).t);
+        EXPECT(cop_receive(ctx, 40, &message));
+        int64_t before = cop_monotonic_ns(ctx);
+        EXPECT(!cop_receive(ctx, ms, &message));
+        int64_t passed = cop_monotonic_ns(ctx) - before;
+        EXPECT(passed >= ms * 1000000 && passed < (ms + 20) * 1000000);
+    }
+}
+
+static void many_wait_often(cop_ctx *ctx) {
+    enum { WAITERS = 40 };
+    cop_spawned waiter[WAITERS];
+    cop_term down;
+    for (int i = 0; i < WAITERS; i++)
+        waiter[i] = cop_spawn_monitor(ctx, wait_often, COP_NIL);
+    for (int i = 0; i < WAITERS; i++) {
+        EXPECT(cop_receive_ref(ctx, COP_INFINITY, waiter[i].ref, &down));
+        EXPECT_TERM(ctx, cop_elem(down, 4), ":normal");
+    }
+}
+
+TEST_HOST(a_wait_is_never_early_and_hardly_late) { simulate(100, many_wait_often); }
+
 static void wait_a_little(cop_ctx *ctx) {
     int64_t before = cop_monotonic_ms(ctx);
     for (int i = 0; i < 50; i++)
