@@ -174,7 +174,7 @@ struct cop__link_end *cop__rel_many_links(const struct cop__reltab *tab);
 struct cop__timer {
     struct cop__timer *next, *prev; /* in a wheel's list; NULL when not armed */
     int64_t due_ms;
-    struct cop__wheel *wheel;
+    uint16_t wheel; /* atomic: the number of the wheel that it stands in; 0: not armed */
     uint8_t level, index;
     bool is_alarm; /* it stands in one; else in a public timer */
 };
@@ -187,7 +187,7 @@ struct cop__alarm {
     uint8_t undated; /* not 0: its place among the wheel's undated ones */
 };
 struct cop__wheel;
-struct cop__wheel *cop__wheel_new(int64_t now_ms);
+struct cop__wheel *cop__wheel_new(int scheduler, int64_t now_ms);
 void cop__wheel_free(struct cop__wheel *wheel);
 void cop__wheel_arm(struct cop__wheel *wheel, struct cop__timer *timer, int64_t due_ms);
 /* True if it was armed; after it the timer will not fire. */

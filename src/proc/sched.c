@@ -559,7 +559,7 @@ static struct cop__sched *sched_new(int index) {
     s->urgent[0].tail = &s->urgent[0].head;
     s->urgent[1].tail = &s->urgent[1].head;
     s->low.tail = &s->low.head;
-    s->wheel = cop__wheel_new(cop__now_ms());
+    s->wheel = cop__wheel_new(index, cop__now_ms());
     cop__random_init(s->random, cop__node.sim ? cop__sim_random() : cop__random_seed());
     return s;
 }

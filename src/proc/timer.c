@@ -27,7 +27,7 @@
  * is never early, and late by those steps. Most are cleared by then.
  *
  * Invariants
- *   1. timer->wheel != NULL exactly while it is in a list of that wheel; changed under its lock.
+ *   1. timer->wheel is not 0 exactly while it is in a list of that wheel; changed under its lock.
  *   2. until_ms and seq of an alarm in a wheel are written and read only on the worker that carries the wheel's
  *      scheduler, in the run-time: no other runs the wheel.
  *   3. An undated alarm is in the wheel, and undated[alarm->undated - 1] is it. Only that worker enters one;
@@ -44,6 +44,7 @@ enum { LEVELS = 5, SLOTS = 256, SHARDS = 64, FEW_BUCKETS = 256, UNDATED = 16 };
 
 struct cop__wheel {
     struct cop__lock lock;
+    uint16_t number; /* its scheduler's, counted from 1 */
     int64_t now_ms;
     uint64_t count;
     struct {
@@ -54,8 +55,9 @@ struct cop__wheel {
     struct cop__alarm *undated[UNDATED];
 };
 
-struct cop__wheel *cop__wheel_new(int64_t now_ms) {
+struct cop__wheel *cop__wheel_new(int scheduler, int64_t now_ms) {
     struct cop__wheel *wheel = cop__calloc(1, sizeof *wheel);
+    wheel->number = (uint16_t)(scheduler + 1);
     wheel->now_ms = now_ms;
     return wheel;
 }
@@ -99,10 +101,10 @@ static void slot_remove(struct cop__wheel *wheel, struct cop__timer *t) {
 
 void cop__wheel_arm(struct cop__wheel *wheel, struct cop__timer *timer, int64_t due_ms) {
     cop__lock(&wheel->lock);
-    COP_ASSERT(timer->wheel == NULL);
+    COP_ASSERT(timer->wheel == 0);
     /* What lies beyond the wheel's 34 years comes round at its end and is dealt out again. */
     timer->due_ms = due_ms;
-    __atomic_store_n(&timer->wheel, wheel, __ATOMIC_RELAXED);
+    __atomic_store_n(&timer->wheel, wheel->number, __ATOMIC_RELAXED);
     slot_append(wheel, timer);
     wheel->count++;
     cop__unlock(&wheel->lock);
@@ -115,16 +117,17 @@ static void forget_undated(struct cop__wheel *wheel, struct cop__alarm *alarm) {
 }
 
 bool cop__timer_disarm(struct cop__timer *timer) {
-    struct cop__wheel *wheel = __atomic_load_n(&timer->wheel, __ATOMIC_ACQUIRE);
-    if (wheel == NULL)
+    uint16_t number = __atomic_load_n(&timer->wheel, __ATOMIC_ACQUIRE);
+    if (number == 0)
         return false;
+    struct cop__wheel *wheel = cop__node.scheds[number - 1]->wheel;
     cop__lock(&wheel->lock);
-    bool armed = timer->wheel == wheel;
+    bool armed = timer->wheel == number;
     if (armed) {
         slot_remove(wheel, timer);
         if (timer->is_alarm)
             forget_undated(wheel, (struct cop__alarm *)timer);
-        __atomic_store_n(&timer->wheel, NULL, __ATOMIC_RELAXED);
+        __atomic_store_n(&timer->wheel, 0, __ATOMIC_RELAXED);
         wheel->count--;
     }
     cop__unlock(&wheel->lock);
@@ -136,7 +139,7 @@ bool cop__timer_disarm(struct cop__timer *timer) {
 /* Is it in the wheel that this worker runs? */
 static bool is_own(const cop_ctx *p, const struct cop__alarm *alarm) {
     const struct cop__sched *s = p->worker->sched;
-    return s != NULL && __atomic_load_n(&alarm->timer.wheel, __ATOMIC_RELAXED) == s->wheel;
+    return s != NULL && __atomic_load_n(&alarm->timer.wheel, __ATOMIC_RELAXED) == s->index + 1;
 }
 
 static struct cop__alarm *alarm_of(cop_ctx *p) {
@@ -208,7 +211,7 @@ void cop__alarm_set_in(cop_ctx *p, int64_t ms) {
 bool cop__alarm_is_set(const cop_ctx *p) {
     const struct cop__alarm *alarm = p->alarm;
     return alarm != NULL && alarm->until_ms != INT64_MAX
-           && __atomic_load_n(&alarm->timer.wheel, __ATOMIC_RELAXED) != NULL;
+           && __atomic_load_n(&alarm->timer.wheel, __ATOMIC_RELAXED) != 0;
 }
 
 void cop__alarm_clear(cop_ctx *p) {
@@ -303,7 +306,7 @@ static void alarm_due(struct cop__wheel *wheel, struct cop__alarm *alarm, struct
         *due->wakes_end = env;
         due->wakes_end = &env->next;
     }
-    __atomic_store_n(&alarm->timer.wheel, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&alarm->timer.wheel, 0, __ATOMIC_RELEASE);
 }
 
 /* Takes out what is in the present tick's slot, at most so many; returns how many it may be still. */
@@ -316,7 +319,7 @@ static int collect_due(struct cop__wheel *wheel, struct due *due, int most) {
         if (t->is_alarm) {
             alarm_due(wheel, (struct cop__alarm *)t, due);
         } else {
-            __atomic_store_n(&t->wheel, NULL, __ATOMIC_RELEASE);
+            __atomic_store_n(&t->wheel, 0, __ATOMIC_RELEASE);
             *due->publics_end = t;
             due->publics_end = &t->next;
         }
@@ -365,22 +368,31 @@ bool cop__wheel_run(struct cop__wheel *wheel, int64_t now_ns, int most) {
 
 /* ---- public timers ------------------------------------------------------------------------- */
 
-/* One block with its message, which is the envelope that goes out when it fires. */
+/* One block with its message, which is the envelope that goes out when it fires; its `to` is the destination, a
+   pid or a name. Until then it is in no list and on no heap: what links it there chains the bucket and holds the
+   reference, so that a timer with a tuple of three is two cache lines. */
 struct public_timer {
     struct cop__timer timer; /* first */
-    struct public_timer *hash_next;
-    uint64_t ref;
-    struct cop__env env; /* last; its `to` is the destination, a pid or a name */
+    struct cop__env env;     /* last */
 };
+_Static_assert(sizeof(struct public_timer) == 96, "two cache lines, with {:timeout, ref, message}");
+
+static struct public_timer *timer_of(struct cop__env *env) {
+    return (struct public_timer *)((char *)env - offsetof(struct public_timer, env));
+}
+static uint64_t ref_of(const struct cop__env *env) { return (uintptr_t)env->frag.next; }
+static void set_ref(struct cop__env *env, uint64_t ref) {
+    env->frag.next = (struct cop__fragment *)(uintptr_t)ref;
+}
 
 static struct shard {
     struct cop__lock lock;
-    struct public_timer **buckets; /* of `few`, or of the allocator's when there are many */
+    struct cop__env **buckets; /* of `few`, or of the allocator's when there are many */
     uint32_t mask, count;
 } shards[SHARDS];
 
 /* The shards' small tables: pages of their own, so that what is kept for ever lies in nobody's way. */
-static struct public_timer *(*few)[FEW_BUCKETS];
+static struct cop__env *(*few)[FEW_BUCKETS];
 
 /* A process's references count up, and timers made one after another tend to end so: they stand side by
    side, 64 in a shard. Each process begins at another place. */
@@ -389,7 +401,7 @@ static uint64_t ref_place(uint64_t ref) {
     return (ref >> 30) + (slot * UINT64_C(0x9e3779b97f4a7c15) >> 20);
 }
 static struct shard *shard_of(uint64_t ref) { return &shards[ref_place(ref) / 64 % SHARDS]; }
-static struct public_timer **bucket_of(struct shard *s, uint64_t ref) {
+static struct cop__env **bucket_of(struct shard *s, uint64_t ref) {
     uint64_t place = ref_place(ref), bucket = place / 64 / SHARDS * 64 + place % 64;
     return &s->buckets[(bucket ^ bucket >> 18) & s->mask];
 }
@@ -408,11 +420,11 @@ void cop__public_timers_init(void) {
 void cop__public_timers_free(void) {
     for (int i = 0; i < SHARDS; i++) {
         for (uint32_t b = 0; shards[i].buckets != NULL && b <= shards[i].mask; b++) {
-            struct public_timer *t = shards[i].buckets[b];
-            while (t != NULL) {
-                struct public_timer *next = t->hash_next;
-                cop__env_free(&t->env);
-                t = next;
+            struct cop__env *env = shards[i].buckets[b];
+            while (env != NULL) {
+                struct cop__env *next = env->next;
+                cop__env_free(env);
+                env = next;
             }
         }
         if (shards[i].buckets != few[i])
@@ -423,18 +435,18 @@ void cop__public_timers_free(void) {
 }
 
 static void shard_resize(struct shard *s, uint32_t mask) {
-    struct public_timer **old = s->buckets;
+    struct cop__env **old = s->buckets;
     uint32_t old_mask = s->mask;
-    struct public_timer **small = few[s - shards];
+    struct cop__env **small = few[s - shards];
     s->buckets = mask < FEW_BUCKETS ? small : cop__calloc((size_t)mask + 1, sizeof *s->buckets);
     s->mask = mask;
     for (uint32_t b = 0; b <= old_mask; b++) {
         while (old[b] != NULL) {
-            struct public_timer *t = old[b];
-            old[b] = t->hash_next;
-            struct public_timer **to = bucket_of(s, t->ref);
-            t->hash_next = *to;
-            *to = t;
+            struct cop__env *env = old[b];
+            old[b] = env->next;
+            struct cop__env **to = bucket_of(s, ref_of(env));
+            env->next = *to;
+            *to = env;
         }
     }
     if (old != small)
@@ -465,40 +477,47 @@ size_t cop_node_timer_count(void) {
     return count;
 }
 
-static void shard_insert(struct public_timer *t) {
-    struct shard *s = shard_of(t->ref);
+static void shard_insert(struct cop__env *env) {
+    struct shard *s = shard_of(ref_of(env));
     cop__lock(&s->lock);
     if (s->count > s->mask)
         shard_resize(s, s->mask * 2 + 1);
-    struct public_timer **to = bucket_of(s, t->ref);
-    t->hash_next = *to;
-    *to = t;
+    struct cop__env **to = bucket_of(s, ref_of(env));
+    env->next = *to;
+    *to = env;
     s->count++;
     cop__unlock(&s->lock);
 }
 
-static struct public_timer **shard_find(struct shard *s, uint64_t ref) {
-    struct public_timer **at = bucket_of(s, ref);
-    while (*at != NULL && (*at)->ref != ref)
-        at = &(*at)->hash_next;
+static struct cop__env **shard_find(struct shard *s, uint64_t ref) {
+    struct cop__env **at = bucket_of(s, ref);
+    while (*at != NULL && ref_of(*at) != ref)
+        at = &(*at)->next;
     return at;
 }
 
-void cop__public_timer_fire(struct cop__timer *timer) {
-    struct public_timer *t = (struct public_timer *)timer;
-    struct shard *s = shard_of(t->ref);
-    cop__lock(&s->lock);
-    struct public_timer **at = shard_find(s, t->ref);
-    COP_ASSERT(*at == t);
-    *at = t->hash_next;
+static void shard_remove(struct shard *s, struct cop__env **at) {
+    struct cop__env *env = *at;
+    *at = env->next;
     s->count--;
+    env->next = NULL;
+    set_ref(env, 0);
+}
+
+void cop__public_timer_fire(struct cop__timer *timer) {
+    struct cop__env *env = &((struct public_timer *)timer)->env;
+    struct shard *s = shard_of(ref_of(env));
+    cop__lock(&s->lock);
+    struct cop__env **at = shard_find(s, ref_of(env));
+    COP_ASSERT(*at == env);
+    shard_remove(s, at);
     cop__unlock(&s->lock);
-    cop_term to = cop_is_atom(t->env.to) ? cop__name_lookup(t->env.to) : t->env.to;
+    cop_term to = cop_is_atom(env->to) ? cop__name_lookup(env->to) : env->to;
     if (cop_is_none(to)) {
-        cop__env_free(&t->env);
+        cop__env_free(env);
     } else {
-        t->env.to = to;
-        cop__deliver(cop__worker_self(), &t->env);
+        env->to = to;
+        cop__deliver(cop__worker_self(), env);
     }
 }
 
@@ -524,11 +543,9 @@ static struct public_timer *timer_new(cop_ctx *p, cop_term dest, cop_ref ref, co
         at[3] = env->term.w;
         env->term = cop__box_term(at);
     }
-    struct public_timer *t =
-        (struct public_timer *)((char *)env - offsetof(struct public_timer, env));
-    t->timer = (struct cop__timer){ 0 };
-    t->ref = ref.t.w;
-    return t;
+    timer_of(env)->timer = (struct cop__timer){ 0 };
+    set_ref(env, ref.t.w);
+    return timer_of(env);
 }
 
 static cop_ref timer_start(cop_ctx *p, cop_term dest, cop_term message, int64_t ms, bool absolute,
@@ -540,7 +557,7 @@ static cop_ref timer_start(cop_ctx *p, cop_term dest, cop_term message, int64_t 
     int64_t now_ns = cop__now_ns();
     int64_t now_up = (now_ns + 999999) / 1000000; /* never early: round the present up */
     int64_t due = absolute ? ms : ms > (INT64_C(1) << 60) ? INT64_C(1) << 60 : now_up + ms;
-    shard_insert(t);
+    shard_insert(&t->env);
     cop__wheel_arm(wheel_here(p), &t->timer, due);
     if (p->worker->sched == NULL)
         cop__sched_wake(cop__node.scheds[0]); /* a sleeping scheduler must see the new deadline */
@@ -573,8 +590,12 @@ static int64_t ms_left(const struct public_timer *t) {
     return left > 0 ? left : 0;
 }
 
-static bool dest_is_gone(const struct public_timer *t) {
-    return cop__is_local_pid(t->env.to) && !cop__is_here(t->env.to);
+static bool dest_is_gone(const struct cop__env *env) {
+    return cop__is_local_pid(env->to) && !cop__is_here(env->to);
+}
+
+static bool is_armed(struct cop__env *env) {
+    return __atomic_load_n(&timer_of(env)->timer.wheel, __ATOMIC_ACQUIRE) != 0;
 }
 
 int64_t cop_process_cancel_timer(cop_ctx *ctx, cop_ref timer) {
@@ -586,18 +607,16 @@ int64_t cop_process_cancel_timer(cop_ctx *ctx, cop_ref timer) {
     struct shard *s = shard_of(timer.t.w);
     int64_t left = -1;
     cop__lock(&s->lock);
-    struct public_timer **at = shard_find(s, timer.t.w);
-    struct public_timer *t = *at;
-    if (t != NULL && cop__timer_disarm(&t->timer)) {
-        left = dest_is_gone(t) ? -1 : ms_left(t);
-        *at = t->hash_next;
-        s->count--;
+    struct cop__env **at = shard_find(s, timer.t.w), *env = *at;
+    if (env != NULL && cop__timer_disarm(&timer_of(env)->timer)) {
+        left = dest_is_gone(env) ? -1 : ms_left(timer_of(env));
+        shard_remove(s, at);
     } else {
-        t = NULL;
+        env = NULL;
     }
     cop__unlock(&s->lock);
-    if (t != NULL)
-        cop__env_free(&t->env);
+    if (env != NULL)
+        cop__env_free(env);
     cop__leave(ctx);
     return left;
 }
@@ -610,11 +629,9 @@ int64_t cop_process_read_timer(cop_ctx *ctx, cop_ref timer) {
     cop__enter(ctx);
     struct shard *s = shard_of(timer.t.w);
     cop__lock(&s->lock);
-    struct public_timer *t = *shard_find(s, timer.t.w);
-    int64_t left =
-        t != NULL && __atomic_load_n(&t->timer.wheel, __ATOMIC_ACQUIRE) != NULL && !dest_is_gone(t)
-            ? ms_left(t)
-            : -1;
+    struct cop__env *env = *shard_find(s, timer.t.w);
+    bool waits = env != NULL && is_armed(env) && !dest_is_gone(env);
+    int64_t left = waits ? ms_left(timer_of(env)) : -1;
     cop__unlock(&s->lock);
     cop__leave(ctx);
     return left;
