@@ -452,6 +452,8 @@ struct cop__worker {
     struct cop__worker *next_idle;
     uint32_t wake;                   /* futex word for idle workers */
     struct cop__epoch_record *epoch; /* see epoch.h */
+    uint64_t clock_ticks;            /* when it looked at the clock for cop__recent_ms, */
+    int64_t clock_ms;                /* and what that said */
     pthread_t thread;
     int thread_number; /* atomic: the kernel's, once it runs */
     struct cop__stall stall;
@@ -552,6 +554,9 @@ int64_t cop__now_ns(void);
    help: on a busy machine its tick is late.) */
 int64_t cop__due_ms(int64_t ms);
 static inline int64_t cop__now_ms(void) { return cop__now_ns() / 1000000; }
+/* That, or what it was a few microseconds ago, for a third of the time: for what is told to a person or in
+   milliseconds, never for when something is due. */
+int64_t cop__recent_ms(struct cop__worker *w);
 
 /* ---- running ----------------------------------------------------------------------------------------- */
 

@@ -428,8 +428,11 @@ void cop_yield(cop_ctx *ctx) {
     cop__leave(ctx);
 }
 
-int64_t cop_monotonic_ns(cop_ctx *ctx) { return cop__now_ns(); }
-int64_t cop_monotonic_ms(cop_ctx *ctx) { return cop__now_ns() / 1000000; }
+int64_t cop_monotonic_ns(cop_ctx *ctx) {
+    ctx->worker->clock_ticks = 0; /* a timer is not to have more left than by what is read here */
+    return cop__now_ns();
+}
+int64_t cop_monotonic_ms(cop_ctx *ctx) { return cop_monotonic_ns(ctx) / 1000000; }
 int64_t cop_system_time_ns(cop_ctx *ctx) {
     return cop__node.sim ? INT64_C(1700000000000000000) + cop__now_ns() : cop__clock_realtime_ns();
 }

@@ -546,6 +546,17 @@ int64_t cop__now_ns(void) {
     return cop__clock_monotonic_ns();
 }
 
+int64_t cop__recent_ms(struct cop__worker *w) {
+    if (__builtin_expect(cop__node.sim, 0))
+        return cop__now_ms();
+    uint64_t ticks = cop__cpu_ticks();
+    if (ticks - w->clock_ticks > COP__FEW_TICKS) {
+        w->clock_ticks = ticks;
+        w->clock_ms = cop__now_ms();
+    }
+    return w->clock_ms;
+}
+
 int64_t cop__due_ms(int64_t ms) { return (cop__now_ns() + 999999) / 1000000 + ms; }
 
 /* ---- making and ending ------------------------------------------------------------------------- */

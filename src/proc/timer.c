@@ -585,8 +585,8 @@ cop_ref cop_start_timer_at(cop_ctx *ctx, int64_t at_ms, cop_term dest, cop_term 
     return ref;
 }
 
-static int64_t ms_left(const struct public_timer *t) {
-    int64_t left = t->timer.due_ms - cop__now_ms();
+static int64_t ms_left(const cop_ctx *p, const struct public_timer *t) {
+    int64_t left = t->timer.due_ms - cop__recent_ms(p->worker);
     return left > 0 ? left : 0;
 }
 
@@ -609,7 +609,7 @@ int64_t cop_process_cancel_timer(cop_ctx *ctx, cop_ref timer) {
     cop__lock(&s->lock);
     struct cop__env **at = shard_find(s, timer.t.w), *env = *at;
     if (env != NULL && cop__timer_disarm(&timer_of(env)->timer)) {
-        left = dest_is_gone(env) ? -1 : ms_left(timer_of(env));
+        left = dest_is_gone(env) ? -1 : ms_left(ctx, timer_of(env));
         shard_remove(s, at);
     } else {
         env = NULL;
@@ -631,7 +631,7 @@ int64_t cop_process_read_timer(cop_ctx *ctx, cop_ref timer) {
     cop__lock(&s->lock);
     struct cop__env *env = *shard_find(s, timer.t.w);
     bool waits = env != NULL && is_armed(env) && !dest_is_gone(env);
-    int64_t left = waits ? ms_left(timer_of(env)) : -1;
+    int64_t left = waits ? ms_left(ctx, timer_of(env)) : -1;
     cop__unlock(&s->lock);
     cop__leave(ctx);
     return left;

@@ -213,6 +213,16 @@ TEST(PR_072_read_and_cancel) {
     EXPECT_INT(cop_process_cancel_timer(ctx, timer), -1);
 }
 
+TEST(a_timer_never_has_more_left_than_the_clock_says, .real_time = true) {
+    int64_t due = cop_monotonic_ms(ctx) + 100000;
+    cop_ref timer = cop_start_timer_at(ctx, due, cop_self(ctx).t, cop_a(m).t);
+    for (int i = 0; i < 50000; i++) {
+        cop_process_read_timer(ctx, timer);
+        int64_t most = due - cop_monotonic_ms(ctx);
+        EXPECT(cop_process_read_timer(ctx, timer) <= most);
+    }
+}
+
 TEST(PR_073_timers_are_cancelled_without_waiting) {
     cop_ref t = cop_process_send_after(ctx, cop_self(ctx), cop_a(late), 100000);
     cop_process_read_timer_async(ctx, t);
