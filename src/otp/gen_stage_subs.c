@@ -39,7 +39,13 @@ uint32_t stage_sub_search(const struct stage_subs *subs, cop_term tag) {
 }
 
 uint32_t stage_sub_find_monitor(const struct stage_subs *subs, cop_term monitor) {
-    return subs->count == 0 ? STAGE_NO_SUB : sup_table_get(&subs->by_monitor, monitor.w);
+    size_t place = SIZE_MAX;
+    uint32_t i = STAGE_NO_SUB;
+    while (subs->count != 0
+           && (i = sup_table_next(&subs->by_monitor, monitor.w, &place)) != STAGE_NO_SUB)
+        if (subs->at[i].monitor.w == monitor.w)
+            break;
+    return i;
 }
 
 static uint32_t entry_new(cop_ctx *ctx, struct stage_subs *subs) {

@@ -120,21 +120,18 @@ cop_term sup_window_term(cop_ctx *ctx, const struct sup_window *w);
 
 /* ---- a table from a word to an index ------------------------------------------------------------------ */
 
+/* Of a key it has 32 bits: whoever looks one up compares what stands at the index. */
 struct sup_table {
     struct sup_slot {
-        uint64_t key;
+        uint32_t hash;
         uint32_t value; /* index + 1; 0: free */
     } * slots;
     size_t mask, count;
 };
 void sup_table_put(struct sup_table *t, uint64_t key, uint32_t value);
 void sup_table_remove(struct sup_table *t, uint64_t key, uint32_t value);
-/* The first value under key at or after *at, which goes on behind it; UINT32_MAX: no more. */
+/* The next value behind *at (SIZE_MAX: the first) that may be under key; UINT32_MAX: no more. */
 uint32_t sup_table_next(const struct sup_table *t, uint64_t key, size_t *at);
-static inline uint32_t sup_table_get(const struct sup_table *t, uint64_t key) {
-    size_t at = SIZE_MAX;
-    return sup_table_next(t, key, &at);
-}
 
 /* malloc that raises :system_limit in the process. */
 void *sup_alloc(cop_ctx *ctx, size_t size);

@@ -2,11 +2,11 @@
 /*
  * A bag of children that are known by pid.
  *
- * A child is an entry of one array; free entries are linked. One table leads from a pid to its entry: the
- * running child's, or, while a child is restarting, the pid it had. What many children have in
- * common (function, restart, shutdown ...) is a form that they share, found again among the last few; a
- * temporary child's arguments are forgotten. So a million children cost some 100 bytes each, and what
- * is done to one of them takes the same time as with ten.
+ * A child is an entry; entries stand in blocks and never move, and free ones are linked. One table leads from a
+ * pid to its entry: the running child's, or, while a child is restarting, the pid it had. What many children
+ * have in common (function, restart, shutdown ...) is a form that they share, found again among the last few;
+ * what few need (a back-off, a bad end) is apart; a temporary child's arguments are forgotten. So a million
+ * children cost some 80 bytes each, and what is done to one of them takes the same time as with ten.
  *
  * The end stops all children at once: monitor and unlink all, see in one look through the mailbox who had
  * ended before, send the exit signals, then wait. There is one timer for each distinct time-out.
@@ -22,27 +22,32 @@
 #include <string.h>
 
 enum kid_state { KID_FREE, KID_RUNNING, KID_RESTARTING };
-enum { FORMS = 8 };
+enum { FORMS = 8, FIRST_BLOCK = 8, BLOCK = 128 };
 static const uint32_t NONE = UINT32_MAX;
+
+/* What few children need. */
+struct kid_more {
+    cop_ref timer; /* of a back-off that runs; else COP_NONE inside */
+    int64_t started_ms;
+    uint32_t pauses;
+    cop_saved *why; /* a bad reason of its end, to be reported when all are down */
+};
 
 struct kid {
     struct sup_form *form;
     cop_saved *args; /* NULL: forgotten, or none were ever kept */
     cop_pid pid;     /* restarting: the one it had */
-    cop_ref timer;   /* of a back-off that runs; else COP_NONE inside */
-    int64_t started_ms;
     uint64_t origin;
-    uint32_t pauses;
+    struct kid_more *more; /* NULL: nothing */
     uint32_t next_free;
     uint8_t state;
     bool waited_for;
-    cop_saved *why; /* a bad reason of its end, to be reported when all are down */
 };
 
 /* Malloc'ed, owned by the process: released by tables_release however it ends. */
 struct bag_tables {
-    struct kid *kids;
-    uint32_t count, restarting, supervisors, used, cap, free;
+    struct kid **blocks; /* of BLOCK each; while there is one it may be shorter */
+    uint32_t count, restarting, supervisors, used, room, free;
     struct sup_table by_pid;
     struct sup_form *forms[FORMS]; /* the last ones met, newest first */
     struct sup_window window;
@@ -50,18 +55,33 @@ struct bag_tables {
     struct sup_timeline *timeline;
 };
 
+static struct kid *kid_of(const struct bag_tables *t, uint32_t i) {
+    return &t->blocks[i / BLOCK][i % BLOCK];
+}
+
+static void more_release(struct kid *kid) {
+    if (kid->more == NULL)
+        return;
+    cop_saved_forget(kid->more->why);
+    free(kid->more);
+    kid->more = NULL;
+}
+
 static void tables_release(void *object) {
     struct bag_tables *t = object;
     for (uint32_t i = 0; i < t->used; i++) {
-        if (t->kids[i].state == KID_FREE)
+        struct kid *kid = kid_of(t, i);
+        if (kid->state == KID_FREE)
             continue;
-        sup_form_release(t->kids[i].form);
-        cop_saved_forget(t->kids[i].args);
-        cop_saved_forget(t->kids[i].why);
+        sup_form_release(kid->form);
+        cop_saved_forget(kid->args);
+        more_release(kid);
     }
     for (int i = 0; i < FORMS; i++)
         sup_form_release(t->forms[i]);
-    free(t->kids);
+    for (uint32_t i = 0; i < t->room; i += BLOCK)
+        free(t->blocks[i / BLOCK]);
+    free(t->blocks);
     free(t->by_pid.slots);
     free(t->window.at);
     cop_saved_forget(t->extra);
@@ -116,10 +136,15 @@ static void note(cop_ctx *ctx, const struct bag *b, const char *event, cop_term 
 
 /* ---- the bag ------------------------------------------------------------------------------------------- */
 
-static struct kid *at(const struct bag *b, uint32_t i) { return &b->t->kids[i]; }
+static struct kid *at(const struct bag *b, uint32_t i) { return kid_of(b->t, i); }
 
 static uint32_t find(const struct bag *b, cop_term pid) {
-    return sup_table_get(&b->t->by_pid, pid.w);
+    size_t place = SIZE_MAX;
+    uint32_t i;
+    while ((i = sup_table_next(&b->t->by_pid, pid.w, &place)) != NONE)
+        if (at(b, i)->pid.t.w == pid.w)
+            break;
+    return i;
 }
 
 struct sup_form *bag_form(struct bag *b, const struct sup_spec *spec) {
@@ -136,35 +161,63 @@ struct sup_form *bag_form(struct bag *b, const struct sup_spec *spec) {
     return form;
 }
 
+static void grow(cop_ctx *ctx, struct bag_tables *t) {
+    uint32_t blocks = (t->room + BLOCK - 1) / BLOCK;
+    if (t->room < BLOCK) { /* a supervisor of a few has a small one */
+        uint32_t room = t->room == 0 ? FIRST_BLOCK : 4 * t->room;
+        if (blocks == 0)
+            t->blocks = sup_alloc(ctx, sizeof *t->blocks);
+        t->blocks[0] = sup_grow(ctx, t->blocks[0], room * sizeof **t->blocks);
+        t->room = room;
+        return;
+    }
+    if ((blocks & (blocks - 1)) == 0)
+        t->blocks = sup_grow(ctx, t->blocks, 2 * blocks * sizeof *t->blocks);
+    t->blocks[blocks] = sup_grow(ctx, NULL, BLOCK * sizeof **t->blocks);
+    t->room += BLOCK;
+}
+
 static uint32_t entry_new(cop_ctx *ctx, struct bag_tables *t) {
     if (t->free != NONE) {
         uint32_t i = t->free;
-        t->free = t->kids[i].next_free;
+        t->free = kid_of(t, i)->next_free;
         return i;
     }
-    if (t->used == t->cap) {
-        uint32_t cap = t->cap == 0 ? 8 : 2 * t->cap;
-        t->kids = sup_grow(ctx, t->kids, cap * sizeof *t->kids);
-        t->cap = cap;
-    }
+    if (t->used == t->room)
+        grow(ctx, t);
     return t->used++;
+}
+
+static struct kid_more *more_of(cop_ctx *ctx, struct kid *kid) {
+    if (kid->more == NULL)
+        kid->more = sup_alloc(ctx, sizeof *kid->more);
+    return kid->more;
+}
+
+static bool has_timer(const struct kid *kid) {
+    return kid->more != NULL && !cop_is_none(kid->more->timer.t);
+}
+
+static void note_start(cop_ctx *ctx, struct kid *kid) {
+    if (kid->form->backoff.min_ms > 0)
+        more_of(ctx, kid)->started_ms = cop_monotonic_ms(ctx);
 }
 
 void bag_add(cop_ctx *ctx, struct bag *b, struct sup_form *form, cop_term args, cop_pid pid,
              uint64_t origin) {
     struct bag_tables *t = b->t;
     uint32_t i = entry_new(ctx, t);
-    t->kids[i] = (struct kid){
+    *kid_of(t, i) = (struct kid){
         .form = form,
         .args = form->restart == COP_TEMPORARY ? NULL : cop_term_save(args),
         .pid = pid,
         .origin = origin,
         .state = KID_RUNNING,
-        .started_ms = form->backoff.min_ms > 0 ? cop_monotonic_ms(ctx) : 0,
     };
     sup_table_put(&t->by_pid, pid.t.w, i);
     t->count++;
     t->supervisors += form->type == COP_SUPERVISOR;
+    note_start(ctx, kid_of(t, i));
     note(ctx, b, "started", pid.t, cop_a(nil).t);
 }
 
@@ -175,9 +228,10 @@ static void set_state(struct bag *b, uint32_t i, enum kid_state state) {
 }
 
 static void cancel_timer(cop_ctx *ctx, struct kid *kid) {
-    if (!cop_is_none(kid->timer.t))
-        cop_process_cancel_timer_async(ctx, kid->timer, true);
-    kid->timer = (cop_ref){ COP_NONE };
+    if (!has_timer(kid))
+        return;
+    cop_process_cancel_timer_async(ctx, kid->more->timer, true);
+    kid->more->timer = (cop_ref){ COP_NONE };
 }
 
 static void forget(cop_ctx *ctx, struct bag *b, uint32_t i) {
@@ -190,7 +244,7 @@ static void forget(cop_ctx *ctx, struct bag *b, uint32_t i) {
     b->t->supervisors -= kid->form->type == COP_SUPERVISOR;
     sup_form_release(kid->form);
     cop_saved_forget(kid->args);
-    cop_saved_forget(kid->why);
+    more_release(kid);
     *kid = (struct kid){ .next_free = b->t->free };
     b->t->free = i;
     if (b->gone != NULL)
@@ -249,13 +303,14 @@ static void restart_later(cop_ctx *ctx, struct bag *b, uint32_t i) {
     struct kid *kid = at(b, i);
     const cop_backoff *backoff = &kid->form->backoff;
     int64_t reset_after = backoff->reset_after_ms > 0 ? backoff->reset_after_ms : 60000;
-    if (kid->started_ms != 0 && cop_monotonic_ms(ctx) - kid->started_ms >= reset_after)
-        kid->pauses = 0;
-    kid->started_ms = 0;
-    int64_t pause = sup_pause(ctx, backoff, kid->pauses++);
+    struct kid_more *more = more_of(ctx, kid);
+    if (more->started_ms != 0 && cop_monotonic_ms(ctx) - more->started_ms >= reset_after)
+        more->pauses = 0;
+    more->started_ms = 0;
+    int64_t pause = sup_pause(ctx, backoff, more->pauses++);
     cancel_timer(ctx, kid);
-    kid->timer = cop_start_timer(ctx, pause, cop_self(ctx).t,
-                                 cop_tuple(ctx, cop_as("$gen_restart"), kid->pid));
+    more->timer = cop_start_timer(ctx, pause, cop_self(ctx).t,
+                                  cop_tuple(ctx, cop_as("$gen_restart"), kid->pid));
     note(ctx, b, "backoff", kid->pid.t, cop_of(ctx, pause));
 }
 
@@ -269,7 +324,7 @@ static void start_again(cop_ctx *ctx, struct bag *b, uint32_t i) {
     } else if (got.is == SUP_STARTED) {
         sup_table_remove(&b->t->by_pid, kid->pid.t.w, i);
         kid->pid = got.pid;
-        kid->started_ms = kid->form->backoff.min_ms > 0 ? cop_monotonic_ms(ctx) : 0;
+        note_start(ctx, kid);
         sup_table_put(&b->t->by_pid, got.pid.t.w, i);
         set_state(b, i, KID_RUNNING);
         note(ctx, b, "started", got.pid.t, cop_a(nil).t);
@@ -357,9 +412,15 @@ static void stop_one(cop_ctx *ctx, struct bag *b, uint32_t i) {
         report(ctx, b, "shutdown_error", reason, i, kid->pid.t);
 }
 
+struct see {
+    cop_ctx *ctx;
+    struct bag *bag;
+};
+
 /* Looks at each message and takes none: those who had ended are not waited for. */
 static bool see_exit(cop_term message, void *arg) {
-    struct bag *b = arg;
+    struct see *see = arg;
+    struct bag *b = see->bag;
     cop_pid pid;
     cop_term reason;
     if (!cop_match_tuple(message, cop_as("EXIT"), &pid, &reason))
@@ -369,7 +430,7 @@ static bool see_exit(cop_term message, void *arg) {
         return false;
     at(b, i)->waited_for = false;
     if (!is_fine_before(at(b, i)->form, reason))
-        at(b, i)->why = cop_term_save(reason);
+        more_of(see->ctx, at(b, i))->why = cop_term_save(reason);
     return false;
 }
 
@@ -405,7 +466,7 @@ static uint32_t ask_all(cop_ctx *ctx, struct bag *b, struct timeouts *timeouts) 
         cop_process_unlink(ctx, at(b, i)->pid);
         at(b, i)->waited_for = true;
     }
-    cop_receive_match(ctx, 0, see_exit, b, &unused);
+    cop_receive_match(ctx, 0, see_exit, &(struct see){ ctx, b }, &unused);
     for (uint32_t i = 0; i < b->t->used; i++) {
         if (!at(b, i)->waited_for)
             continue;
@@ -441,7 +502,7 @@ static bool take_end(cop_ctx *ctx, struct bag *b, const struct timeouts *timeout
         return false;
     at(b, i)->waited_for = false;
     if (!is_acceptable(at(b, i)->form, reason))
-        at(b, i)->why = cop_term_save(reason);
+        more_of(ctx, at(b, i))->why = cop_term_save(reason);
     return true;
 }
 
@@ -455,9 +516,9 @@ void bag_stop_all(cop_ctx *ctx, struct bag *b, cop_term reason) {
         }
     }
     for (uint32_t i = 0; i < b->t->used; i++)
-        if (at(b, i)->why != NULL)
+        if (at(b, i)->more != NULL && at(b, i)->more->why != NULL)
             COP_SCOPE(ctx) {
-                report(ctx, b, "shutdown_error", cop_saved_load(ctx, at(b, i)->why), i,
+                report(ctx, b, "shutdown_error", cop_saved_load(ctx, at(b, i)->more->why), i,
                        at(b, i)->pid.t);
             }
     for (size_t k = 0; k < timeouts.count; k++)
@@ -491,16 +552,16 @@ enum bag_took bag_message(cop_ctx *ctx, struct bag *b, cop_term message) {
     }
     if (cop_match_tuple(message, cop_as("$gen_restart"), &pid)) {
         uint32_t i = find(b, pid.t);
-        return i == NONE || at(b, i)->state != KID_RESTARTING || !cop_is_none(at(b, i)->timer.t)
+        return i == NONE || at(b, i)->state != KID_RESTARTING || has_timer(at(b, i))
                    ? BAG_DONE
                    : restart(ctx, b, i, false);
     }
     if (cop_match_tuple(message, cop_a(timeout), &timer, &what)
         && cop_match_tuple(what, cop_as("$gen_restart"), &pid)) {
         uint32_t i = find(b, pid.t);
-        if (i == NONE || at(b, i)->timer.t.w != timer.t.w)
+        if (i == NONE || !has_timer(at(b, i)) || at(b, i)->more->timer.t.w != timer.t.w)
             return BAG_DONE;
-        at(b, i)->timer = (cop_ref){ COP_NONE };
+        at(b, i)->more->timer = (cop_ref){ COP_NONE };
         start_again(ctx, b, i);
         return BAG_DONE;
     }

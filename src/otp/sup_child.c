@@ -191,15 +191,15 @@ cop_term sup_window_term(cop_ctx *ctx, const struct sup_window *w) {
 
 /* ---- the table -------------------------------------------------------------------------------------------- */
 
-static size_t home_of(const struct sup_table *t, uint64_t key) {
-    return (size_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & t->mask;
+static uint32_t hash_of(uint64_t key) {
+    return (uint32_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
 }
 
-static void insert(struct sup_table *t, uint64_t key, uint32_t stored) {
-    size_t i = home_of(t, key);
+static void insert(struct sup_table *t, uint32_t hash, uint32_t stored) {
+    size_t i = hash & t->mask;
     while (t->slots[i].value != 0)
         i = (i + 1) & t->mask;
-    t->slots[i] = (struct sup_slot){ key, stored };
+    t->slots[i] = (struct sup_slot){ hash, stored };
 }
 
 static void table_grow(struct sup_table *t) {
@@ -209,7 +209,7 @@ static void table_grow(struct sup_table *t) {
         abort();
     for (size_t i = 0; t->slots != NULL && i <= t->mask; i++)
         if (t->slots[i].value != 0)
-            insert(&wider, t->slots[i].key, t->slots[i].value);
+            insert(&wider, t->slots[i].hash, t->slots[i].value);
     free(t->slots);
     *t = wider;
 }
@@ -217,16 +217,17 @@ static void table_grow(struct sup_table *t) {
 void sup_table_put(struct sup_table *t, uint64_t key, uint32_t value) {
     if (t->slots == NULL || t->count * 3 > t->mask * 2)
         table_grow(t);
-    insert(t, key, value + 1);
+    insert(t, hash_of(key), value + 1);
     t->count++;
 }
 
 uint32_t sup_table_next(const struct sup_table *t, uint64_t key, size_t *at) {
     if (t->slots == NULL)
         return UINT32_MAX;
-    size_t i = *at == SIZE_MAX ? home_of(t, key) : (*at + 1) & t->mask;
+    uint32_t hash = hash_of(key);
+    size_t i = *at == SIZE_MAX ? hash & t->mask : (*at + 1) & t->mask;
     for (; t->slots[i].value != 0; i = (i + 1) & t->mask)
-        if (t->slots[i].key == key) {
+        if (t->slots[i].hash == hash) {
             *at = i;
             return t->slots[i].value - 1;
         }
@@ -242,7 +243,7 @@ void sup_table_remove(struct sup_table *t, uint64_t key, uint32_t value) {
     t->count--;
     for (size_t i = (hole + 1) & t->mask; t->slots[i].value != 0; i = (i + 1) & t->mask) {
         /* What lies behind the hole moves into it unless its home lies behind the hole, too. */
-        size_t home = home_of(t, t->slots[i].key);
+        size_t home = t->slots[i].hash & t->mask;
         if (((i - home) & t->mask) < ((i - hole) & t->mask))
             continue;
         t->slots[hole] = t->slots[i];

@@ -244,7 +244,7 @@ static cop_next sup_handle_info(cop_ctx *ctx, void *state, cop_term message) {
     cop_ref timer;
     cop_term reason, what, id;
     if (cop_match_tuple(message, cop_as("EXIT"), &pid, &reason)) {
-        uint32_t i = sup_table_get(&s->t->by_pid, pid.t.w);
+        uint32_t i = sup_find_pid(s, pid);
         return i == NONE ? cop_noreply() : sup_child_ended(ctx, s, i, reason);
     }
     if (cop_match_tuple(message, cop_a(timeout), &timer, &what)

@@ -63,6 +63,15 @@ uint32_t sup_find(const struct sup *s, cop_term id) {
     return NONE;
 }
 
+uint32_t sup_find_pid(const struct sup *s, cop_pid pid) {
+    size_t place = SIZE_MAX;
+    uint32_t i;
+    while ((i = sup_table_next(&s->t->by_pid, pid.t.w, &place)) != NONE)
+        if (sup_at(s, i)->pid.t.w == pid.t.w)
+            break;
+    return i;
+}
+
 static uint32_t entry_new(cop_ctx *ctx, struct tables *t) {
     if (t->free != NONE) {
         uint32_t i = t->free;

@@ -51,6 +51,7 @@ void sup_tables_release(void *object);
 
 struct child *sup_at(const struct sup *s, uint32_t i);
 uint32_t sup_find(const struct sup *s, cop_term id);
+uint32_t sup_find_pid(const struct sup *s, cop_pid pid);
 /* Puts a child at the end of the list; it does not run. */
 uint32_t sup_append(cop_ctx *ctx, struct sup *s, const struct sup_spec *spec);
 void sup_remove(struct sup *s, uint32_t i);

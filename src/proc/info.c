@@ -45,8 +45,10 @@ static cop_term item_suspending(cop_ctx *ctx, cop_ctx *p) {
     struct cop__rel *rel;
     for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;)
         if (rel->kind == REL_SUSPENDING)
-            list = cop_cons(ctx, cop_tuple(ctx, (cop_term){ rel->other }, (int64_t)rel->mine, 0),
-                            list);
+            list = cop_cons(
+                ctx,
+                cop_tuple(ctx, (cop_term){ rel->key ^ COP__KEY_SUSPENDING }, (int64_t)rel->mine, 0),
+                list);
     return cop_list_reverse(ctx, list);
 }
 
@@ -100,9 +102,8 @@ static size_t lent_bytes(const cop_ctx *p) {
 }
 
 static size_t memory_of(cop_ctx *p) {
-    size_t bytes = sizeof *p + sizeof(struct cop__slot) + p->state_size
-                   + p->rels.cap * sizeof(struct cop__rel) + cop__heap_words(&p->heap) * 8
-                   + shared_bytes_of(p);
+    size_t bytes = sizeof *p + sizeof(struct cop__slot) + p->state_size + cop__rel_bytes(&p->rels)
+                   + cop__heap_words(&p->heap) * 8 + shared_bytes_of(p);
     for (struct cop__env *env = p->queue; env != NULL; env = env->next)
         bytes += sizeof *env + env->frag.words * 8;
     if (p->extra != NULL)

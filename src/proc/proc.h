@@ -136,24 +136,32 @@ enum cop__rel_kind {
     REL_MONITOR,
     REL_WATCHER,
     REL_ALIAS,
-    REL_SUSPENDING, /* the owner suspends `other`; mine: how often */
-    REL_SUSPENDER,  /* `other` suspends the owner; mine: how often */
+    REL_SUSPENDING, /* the owner suspends the other */
+    REL_SUSPENDER,  /* the other suspends the owner */
 };
 /* Their keys: a pid's word with tags that no other key has. */
 enum { COP__KEY_SUSPENDING = 8, COP__KEY_SUSPENDER = 12 }; /* xor */
 struct cop__rel {
-    uint64_t key;   /* LINK: the other's word; SUSPEND*: see below; else the reference's word */
-    uint64_t other; /* MONITOR: the target's word; WATCHER: the watcher's; SUSPEND*: the other's */
-    uint64_t name;  /* monitored by this name (an atom's word) or 0 */
+    uint64_t key; /* LINK: the other's word; SUSPEND*: see below; else the reference's word */
+    union {
+        uint64_t other; /* MONITOR: the target's word; WATCHER: the watcher's */
+        struct {
+            uint32_t mine, theirs; /* LINK: the ids; SUSPEND*: mine is how often */
+        };
+    };
     struct cop__fragment *tag; /* MONITOR: custom tag, a fragment whose body[0] is the term */
-    uint32_t mine, theirs;     /* LINK: the ids */
+    uint32_t name;             /* monitored by this name (an atom's word, 24 bits) or 0 */
     uint8_t kind;
     uint8_t alias; /* cop_alias_mode; COP__ALIAS_REPLY for alias([:reply]) */
 };
+_Static_assert(sizeof(struct cop__rel) == 32, "two are one small block");
 enum { COP__ALIAS_REPLY = 16, COP__BY_CALL = 17 }; /* the second: of a WATCHER that a call noted */
 struct cop__reltab {
-    struct cop__rel *rels;
-    uint32_t count, cap; /* cap <= 8: a plain list; above: a hash with linear probing */
+    union {
+        struct cop__rel *rels; /* cap <= 8: a plain list */
+        struct cop__relmany *many;
+    };
+    uint32_t count, cap;
 };
 struct cop__rel *cop__rel_find(const struct cop__reltab *tab, uint64_t key);
 struct cop__rel *cop__rel_add(struct cop__reltab *tab, uint64_t key, enum cop__rel_kind kind);
@@ -161,13 +169,8 @@ void cop__rel_remove(struct cop__reltab *tab, struct cop__rel *rel);
 /* for (i = 0; (rel = cop__rel_at(tab, &i)) != NULL;) */
 struct cop__rel *cop__rel_at(const struct cop__reltab *tab, uint32_t *cursor);
 void cop__rel_clear(struct cop__reltab *tab);
-/* What the other side is told of a link at the end. */
-struct cop__link_end {
-    uint64_t key;
-    uint32_t mine, theirs;
-};
-/* The links of a large table by their slots, and one with key 0 after them: for cop__free. Else NULL. */
-struct cop__link_end *cop__rel_many_links(const struct cop__reltab *tab);
+/* The memory it takes. */
+size_t cop__rel_bytes(const struct cop__reltab *tab);
 
 /* ---- timers ---------------------------------------------------------------------------------------- */
 

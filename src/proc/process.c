@@ -246,7 +246,7 @@ static cop_ref monitor(cop_ctx *ctx, cop_term item, const cop_monitor_opts *opts
         return ref; /* never fires */
     struct cop__rel *rel = cop__rel_add(&ctx->rels, ref.t.w, REL_MONITOR);
     rel->other = target.w;
-    rel->name = name;
+    rel->name = (uint32_t)name;
     if (opts != NULL) {
         rel->alias = (uint8_t)opts->alias;
         if (!cop_is_none(opts->tag))

@@ -4,73 +4,154 @@
  * aliases, all by one key (the other's word, or the reference's).
  *
  * Up to 8 entries it is a plain list, searched from its end (a call adds one and removes it soon).
- * Beyond, it is a hash with linear probing; removing shifts the run back, so there are no tombstones.
+ * Beyond, entries stand in chunks, in the order in which they were made, and never move: a table that grows
+ * touches no more memory than its entries take, and who walks over it walks forwards. An index leads from a
+ * key to a place, a hash with linear probing of four bytes each, at most half full; removing shifts the run
+ * back, so there are no tombstones. Places that are free again are linked through `other`.
  *
- * Invariant: pointers into the table are good until the next add or remove.
+ *     index:  [ place + 1 | 0 | 0 | place + 1 ... ]          chunks:  [0] -> 32 entries, [1] -> 32 entries ...
+ *
+ * Invariants
+ *   1. Pointers into the table are good until the next add or remove.
+ *   2. Beyond 8, the index has each place in use once, and an entry not in use has key 0.
  * Threads: the owner's runner only.
  */
 #include "proc/proc.h"
 
-enum { PLAIN = 8, MANY = 8192, DIGIT = 8, DIGITS = 256 };
+enum { PLAIN = 8, FIRST_INDEX = 64, CHUNK = 32 };
+
+struct cop__relmany {
+    uint32_t *index; /* `cap` of the table */
+    struct cop__rel **chunks;
+    uint32_t room, used; /* places in chunks; those ever taken */
+    uint32_t free;       /* place + 1 of the first that is free again */
+};
+
+/* ---- many ---------------------------------------------------------------------------------------- */
+
+static struct cop__rel *place(const struct cop__relmany *many, uint32_t i) {
+    return &many->chunks[i / CHUNK][i % CHUNK];
+}
 
 static uint32_t hash_of(uint64_t key, uint32_t cap) {
     return (uint32_t)(((key >> 4) * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (cap - 1);
 }
 
-struct cop__rel *cop__rel_find(const struct cop__reltab *tab, uint64_t key) {
-    if (tab->cap <= PLAIN) {
-        for (uint32_t i = tab->count; i > 0; i--)
-            if (tab->rels[i - 1].key == key)
-                return &tab->rels[i - 1];
-        return NULL;
-    }
-    for (uint32_t i = hash_of(key, tab->cap);; i = (i + 1) & (tab->cap - 1)) {
-        if (tab->rels[i].key == key)
-            return &tab->rels[i];
-        if (tab->rels[i].key == 0)
-            return NULL;
-    }
-}
-
-static uint32_t digit_of(const struct cop__link_end *link, int shift) {
-    cop_term id = { link->key };
-    uint64_t slot = cop__is_local_pid(id) ? cop__pid_slot(id) : cop__ref_slot(id); /* or a port's */
-    return (uint32_t)(slot >> shift) & (DIGITS - 1);
-}
-
-static struct cop__rel *hash_insert(struct cop__rel *rels, uint32_t cap, uint64_t key) {
+static void index_insert(uint32_t *index, uint32_t cap, uint64_t key, uint32_t stored) {
     uint32_t i = hash_of(key, cap);
-    while (rels[i].key != 0)
+    while (index[i] != 0)
         i = (i + 1) & (cap - 1);
-    return &rels[i];
+    index[i] = stored;
+}
+
+static void index_grow(struct cop__reltab *tab, uint32_t cap) {
+    struct cop__relmany *many = tab->many;
+    cop__free(many->index);
+    many->index = cop__calloc(cap, sizeof *many->index);
+    for (uint32_t i = 0; i < many->used; i++)
+        if (place(many, i)->key != 0)
+            index_insert(many->index, cap, place(many, i)->key, i + 1);
+    tab->cap = cap;
+}
+
+static uint32_t place_take(struct cop__relmany *many) {
+    if (many->free != 0) {
+        uint32_t i = many->free - 1;
+        many->free = (uint32_t)place(many, i)->other;
+        return i;
+    }
+    if (many->used == many->room) {
+        uint32_t chunks = many->room / CHUNK;
+        if ((chunks & (chunks - 1)) == 0)
+            many->chunks =
+                cop__realloc(many->chunks, (chunks == 0 ? 1 : 2 * chunks) * sizeof *many->chunks);
+        many->chunks[chunks] = cop__malloc(CHUNK * sizeof **many->chunks);
+        many->room += CHUNK;
+    }
+    return many->used++;
+}
+
+static struct cop__rel *many_add(struct cop__reltab *tab, uint64_t key) {
+    if (tab->count >= tab->cap / 2)
+        index_grow(tab, 2 * tab->cap);
+    uint32_t i = place_take(tab->many);
+    index_insert(tab->many->index, tab->cap, key, i + 1);
+    return place(tab->many, i);
+}
+
+static struct cop__rel *many_find(const struct cop__reltab *tab, uint64_t key) {
+    const struct cop__relmany *many = tab->many;
+    for (uint32_t i = hash_of(key, tab->cap); many->index[i] != 0; i = (i + 1) & (tab->cap - 1)) {
+        struct cop__rel *rel = place(many, many->index[i] - 1);
+        if (rel->key == key)
+            return rel;
+    }
+    return NULL;
+}
+
+static void many_remove(struct cop__reltab *tab, struct cop__rel *rel) {
+    struct cop__relmany *many = tab->many;
+    uint32_t mask = tab->cap - 1, hole = hash_of(rel->key, tab->cap);
+    while (place(many, many->index[hole] - 1) != rel)
+        hole = (hole + 1) & mask;
+    rel->key = 0;
+    rel->other = many->free;
+    many->free = many->index[hole];
+    for (uint32_t i = (hole + 1) & mask; many->index[i] != 0; i = (i + 1) & mask) {
+        uint32_t want = hash_of(place(many, many->index[i] - 1)->key, tab->cap);
+        if (((i - want) & mask) >= ((i - hole) & mask)) {
+            many->index[hole] = many->index[i];
+            hole = i;
+        }
+    }
+    many->index[hole] = 0;
+}
+
+static void many_free(struct cop__relmany *many) {
+    for (uint32_t i = 0; i < many->room / CHUNK; i++)
+        cop__free(many->chunks[i]);
+    cop__free(many->chunks);
+    cop__free(many->index);
+    cop__free(many);
+}
+
+/* ---- few or many --------------------------------------------------------------------------------- */
+
+struct cop__rel *cop__rel_find(const struct cop__reltab *tab, uint64_t key) {
+    if (tab->cap > PLAIN)
+        return many_find(tab, key);
+    for (uint32_t i = tab->count; i > 0; i--)
+        if (tab->rels[i - 1].key == key)
+            return &tab->rels[i - 1];
+    return NULL;
 }
 
 static void give(const struct cop__reltab *tab) {
-    if (tab->cap == 0)
-        return;
-    if (tab->cap <= PLAIN)
+    if (tab->cap > PLAIN)
+        many_free(tab->many);
+    else if (tab->cap != 0)
         cop__small_free(tab->rels, tab->cap * sizeof *tab->rels);
-    else
-        cop__free(tab->rels);
 }
 
+static void to_many(struct cop__reltab *tab) {
+    struct cop__reltab wider = { .many = cop__calloc(1, sizeof *wider.many) };
+    index_grow(&wider, FIRST_INDEX);
+    for (uint32_t i = 0; i < tab->count; i++, wider.count++)
+        *many_add(&wider, tab->rels[i].key) = tab->rels[i];
+    give(tab);
+    *tab = wider;
+}
+
+/* The plain list is full. */
 static void grow(struct cop__reltab *tab) {
     uint32_t cap = tab->cap == 0 ? 2 : tab->cap * 2;
-    if (cap <= PLAIN) {
-        struct cop__rel *rels = cop__small_alloc(cap * sizeof *rels);
-        if (tab->count != 0)
-            memcpy(rels, tab->rels, tab->count * sizeof *rels);
-        give(tab);
-        tab->rels = rels;
-        tab->cap = cap;
+    if (cap > PLAIN) {
+        to_many(tab);
         return;
     }
-    if (tab->cap == PLAIN)
-        cap = 4 * PLAIN;
-    struct cop__rel *rels = cop__calloc(cap, sizeof *rels);
-    for (uint32_t i = 0; i < tab->cap; i++)
-        if (tab->rels[i].key != 0)
-            *hash_insert(rels, cap, tab->rels[i].key) = tab->rels[i];
+    struct cop__rel *rels = cop__small_alloc(cap * sizeof *rels);
+    if (tab->count != 0)
+        memcpy(rels, tab->rels, tab->count * sizeof *rels);
     give(tab);
     tab->rels = rels;
     tab->cap = cap;
@@ -78,11 +159,9 @@ static void grow(struct cop__reltab *tab) {
 
 struct cop__rel *cop__rel_add(struct cop__reltab *tab, uint64_t key, enum cop__rel_kind kind) {
     COP_ASSERT(key != 0);
-    bool full = tab->cap <= PLAIN ? tab->count == tab->cap : tab->count >= tab->cap / 4 * 3;
-    if (full)
+    if (tab->cap <= PLAIN && tab->count == tab->cap)
         grow(tab);
-    struct cop__rel *rel =
-        tab->cap <= PLAIN ? &tab->rels[tab->count] : hash_insert(tab->rels, tab->cap, key);
+    struct cop__rel *rel = tab->cap <= PLAIN ? &tab->rels[tab->count] : many_add(tab, key);
     tab->count++;
     *rel = (struct cop__rel){ .key = key, .kind = (uint8_t)kind };
     return rel;
@@ -92,68 +171,30 @@ void cop__rel_remove(struct cop__reltab *tab, struct cop__rel *rel) {
     if (rel->tag != NULL)
         cop__fragment_free(rel->tag);
     tab->count--;
-    if (tab->cap <= PLAIN) {
-        /* Keep the order of the rest: it shows in Process.info's lists. */
-        struct cop__rel *end = tab->rels + tab->count;
-        memmove(rel, rel + 1, (size_t)((char *)end - (char *)rel));
+    if (tab->cap > PLAIN) {
+        many_remove(tab, rel);
         return;
     }
-    uint32_t mask = tab->cap - 1, hole = (uint32_t)(rel - tab->rels);
-    tab->rels[hole].key = 0;
-    for (uint32_t i = (hole + 1) & mask; tab->rels[i].key != 0; i = (i + 1) & mask) {
-        uint32_t want = hash_of(tab->rels[i].key, tab->cap);
-        if (((i - want) & mask) >= ((i - hole) & mask)) {
-            tab->rels[hole] = tab->rels[i];
-            tab->rels[i].key = 0;
-            hole = i;
-        }
-    }
+    /* Keep the order of the rest: it shows in Process.info's lists. */
+    struct cop__rel *end = tab->rels + tab->count;
+    memmove(rel, rel + 1, (size_t)((char *)end - (char *)rel));
 }
 
 struct cop__rel *cop__rel_at(const struct cop__reltab *tab, uint32_t *cursor) {
     if (tab->cap <= PLAIN)
         return *cursor < tab->count ? &tab->rels[(*cursor)++] : NULL;
-    while (*cursor < tab->cap) {
-        struct cop__rel *rel = &tab->rels[(*cursor)++];
+    while (*cursor < tab->many->used) {
+        struct cop__rel *rel = place(tab->many, (*cursor)++);
         if (rel->key != 0)
             return rel;
     }
     return NULL;
 }
 
-/* One of three passes of a radix sort by the slot's 24 bits. */
-static void sort_pass(const struct cop__link_end *from, struct cop__link_end *to, size_t count,
-                      int shift) {
-    uint32_t places[DIGITS] = { 0 }, sum = 0;
-    for (size_t i = 0; i < count; i++)
-        places[digit_of(&from[i], shift)]++;
-    for (size_t d = 0; d < DIGITS; d++) {
-        uint32_t here = places[d];
-        places[d] = sum;
-        sum += here;
-    }
-    for (size_t i = 0; i < count; i++)
-        to[places[digit_of(&from[i], shift)]++] = from[i];
-}
-
-/* A process tells all of its links: in the order of a hash it would look at slots and processes, and these
-   would run, from all over the memory; by slots they are, more or less, in the order of their making. */
-struct cop__link_end *cop__rel_many_links(const struct cop__reltab *tab) {
-    if (tab->cap < MANY)
-        return NULL;
-    struct cop__link_end *links = cop__malloc((tab->count + 1) * sizeof *links);
-    struct cop__link_end *other = cop__malloc((tab->count + 1) * sizeof *other);
-    struct cop__rel *rel;
-    size_t count = 0;
-    for (uint32_t i = 0; (rel = cop__rel_at(tab, &i)) != NULL;)
-        if (rel->kind == REL_LINK)
-            links[count++] = (struct cop__link_end){ rel->key, rel->mine, rel->theirs };
-    sort_pass(links, other, count, 0);
-    sort_pass(other, links, count, DIGIT);
-    sort_pass(links, other, count, 2 * DIGIT);
-    cop__free(links);
-    other[count] = (struct cop__link_end){ 0 };
-    return other;
+size_t cop__rel_bytes(const struct cop__reltab *tab) {
+    if (tab->cap <= PLAIN)
+        return tab->cap * sizeof *tab->rels;
+    return tab->cap * sizeof *tab->many->index + tab->many->room * sizeof *tab->rels;
 }
 
 void cop__rel_clear(struct cop__reltab *tab) {

@@ -409,7 +409,7 @@ static void handle_monitor(cop_ctx *p, struct cop__env *env) {
     cop_term name = cop_tail(env->term);
     struct cop__rel *rel = cop__rel_add(&p->rels, cop_head(env->term).w, REL_WATCHER);
     rel->other = env->from.w;
-    rel->name = cop_is_nil(name) ? 0 : name.w;
+    rel->name = cop_is_nil(name) ? 0 : (uint32_t)name.w;
 }
 
 static void forget_watcher(cop_ctx *p, cop_term ref) {
@@ -572,22 +572,11 @@ void cop__check_exit_slowly(cop_ctx *p) {
 
 /* ---- the end, as others see it ------------------------------------------------------------- */
 
-static void tell_link(cop_ctx *p, const struct cop__link_end *link, cop_term exit) {
+static void tell_link(cop_ctx *p, const struct cop__rel *link, cop_term exit) {
     struct cop__env *env = cop__env_new(SIG_LINK_EXIT, (cop_term){ link->key }, p->pid, exit);
     env->id = link->mine != 0 ? link->mine : link->theirs;
     env->flag = link->mine != 0 ? COP__ID_MINE : 0;
     cop__deliver(cop__worker_self(), env);
-}
-
-static void tell_links(cop_ctx *p, cop_term exit) {
-    struct cop__rel *rel;
-    struct cop__link_end *links = cop__rel_many_links(&p->rels);
-    for (const struct cop__link_end *link = links; link != NULL && link->key != 0; link++)
-        tell_link(p, link, exit);
-    for (uint32_t i = 0; links == NULL && (rel = cop__rel_at(&p->rels, &i)) != NULL;)
-        if (rel->kind == REL_LINK)
-            tell_link(p, &(struct cop__link_end){ rel->key, rel->mine, rel->theirs }, exit);
-    cop__free(links);
 }
 
 static void tell_relations(cop_ctx *p, cop_term reason) {
@@ -597,9 +586,11 @@ static void tell_relations(cop_ctx *p, cop_term reason) {
     cop_ctx *c = cop__scratch_open(&scratch);
     cop_term exit = cop__exit_tuple(c, p->pid, reason);
     /* Links first: a process that has both hears of the link before the monitor. */
-    tell_links(p, exit);
-    cop__scratch_close(&scratch);
     struct cop__rel *rel;
+    for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;)
+        if (rel->kind == REL_LINK)
+            tell_link(p, rel, exit);
+    cop__scratch_close(&scratch);
     for (uint32_t i = 0; (rel = cop__rel_at(&p->rels, &i)) != NULL;) {
         if (rel->kind == REL_WATCHER)
             send_down(cop__worker_self(), (cop_term){ rel->other }, (cop_term){ rel->key }, p->pid,

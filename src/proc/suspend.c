@@ -22,10 +22,8 @@ static bool note_suspend(cop_ctx *ctx, cop_pid pid, int flags) {
     struct cop__rel *rel = suspending(ctx, pid.t);
     if (rel != NULL && (flags & COP_UNLESS_SUSPENDING))
         return false;
-    if (rel == NULL) {
+    if (rel == NULL)
         rel = cop__rel_add(&ctx->rels, pid.t.w ^ COP__KEY_SUSPENDING, REL_SUSPENDING);
-        rel->other = pid.t.w;
-    }
     rel->mine++;
     return true;
 }
@@ -90,10 +88,8 @@ void cop__handle_suspend(cop_ctx *p, struct cop__env *env) {
     }
     uint64_t key = env->from.w ^ COP__KEY_SUSPENDER;
     struct cop__rel *rel = cop__rel_find(&p->rels, key);
-    if (rel == NULL) {
+    if (rel == NULL)
         rel = cop__rel_add(&p->rels, key, REL_SUSPENDER);
-        rel->other = env->from.w;
-    }
     rel->mine++;
     p->suspended = true;
     struct cop__scratch scratch;
@@ -120,8 +116,9 @@ void cop__handle_resume(cop_ctx *p, const struct cop__env *env) {
 }
 
 void cop__suspends_end(cop_ctx *p, const struct cop__rel *rel) {
-    struct cop__env *env = cop__env_raw(rel->kind == REL_SUSPENDING ? SIG_RESUME : SIG_RELEASED,
-                                        (cop_term){ rel->other }, p->pid, 0);
+    bool mine = rel->kind == REL_SUSPENDING;
+    cop_term other = { rel->key ^ (mine ? COP__KEY_SUSPENDING : COP__KEY_SUSPENDER) };
+    struct cop__env *env = cop__env_raw(mine ? SIG_RESUME : SIG_RELEASED, other, p->pid, 0);
     env->id = UINT32_MAX;
     cop__deliver(cop__worker_self(), env);
 }

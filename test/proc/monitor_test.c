@@ -54,6 +54,43 @@ TEST(PR_043_two_monitors_two_downs) {
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :bye}");
 }
 
+/* The book that the test keeps itself: a reference, or none, at each of its places. */
+enum { BOOK = 300 };
+
+static int64_t come_and_go(cop_ctx *ctx, cop_pid p, cop_ref *book) {
+    uint64_t random = 1;
+    int64_t count = 0;
+    for (int step = 0; step < 20 * BOOK; step++) {
+        random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+        cop_ref *ref = &book[(random >> 33) % BOOK];
+        if (cop_is_none(ref->t)) {
+            *ref = cop_process_monitor(ctx, p);
+            count++;
+        } else {
+            EXPECT(cop_process_demonitor(ctx, *ref, COP_DEMONITOR_INFO));
+            EXPECT(!cop_process_demonitor(ctx, *ref, COP_DEMONITOR_INFO));
+            *ref = (cop_ref){ COP_NONE };
+            count--;
+        }
+    }
+    return count;
+}
+
+TEST(many_monitors_come_and_go_in_any_order) {
+    static cop_ref book[BOOK];
+    cop_pid p = waiting(ctx);
+    int64_t count = come_and_go(ctx, p, book);
+    EXPECT_INT(cop_list_length(cop_process_info(ctx, cop_self(ctx), cop_a(monitors))), count);
+    EXPECT_INT(cop_list_length(cop_process_info(ctx, p, cop_a(monitored_by))), count);
+    cop_send(ctx, p, cop_a(bye));
+    for (int i = 0; i < BOOK; i++) {
+        cop_term down;
+        if (!cop_is_none(book[i].t))
+            EXPECT(cop_receive_ref(ctx, 5000, book[i], &down));
+    }
+    EXPECT_TERM(ctx, test_flush(ctx), "[]");
+}
+
 TEST(PR_044_a_monitor_of_oneself_never_fires) {
     cop_process_monitor(ctx, cop_self(ctx));
     EXPECT_ERROR(ctx, ":badarg") { cop_process_monitor(ctx, cop_of(ctx, "x")); }
