@@ -253,5 +253,5 @@ int main(int argc, char **argv) {
         return 2;
     }
     wanted = argv[1];
-    return cop_run(&(cop_node_opts){ .sim = true, .sim_seed = 1 }, picture_main) == 0 ? 0 : 1;
+    return cop_run(&(cop_node_opts){ .sim = true, .sim_seed = 5 }, picture_main) == 0 ? 0 : 1;
 }

@@ -74,6 +74,10 @@ typedef enum cop_queue_policy { COP_QUEUE_DROP, COP_QUEUE_EXIT, COP_QUEUE_WAIT }
  *   dictionary             beyond Elixir: a map that the process dictionary begins as. Processes that one
  *                          process starts one after another with the same map share one copy of it, until
  *                          they put something else into theirs
+ *   make_dictionary        beyond Elixir, in the place of dictionary: makes that map, of nothing but the
+ *                          dictionary_key and the name, pid and dictionary of the process that spawns. So it
+ *                          is not called when the process spawned its last one with the same function and
+ *                          the same key, an immediate term, and has its name and dictionary still
  */
 typedef struct cop_spawn_opts {
     bool link;
@@ -98,6 +102,8 @@ typedef struct cop_spawn_opts {
     bool keep_stack;
     const char *name_hint;
     cop_term dictionary;
+    cop_term (*make_dictionary)(cop_ctx *ctx, cop_term dictionary_key);
+    cop_term dictionary_key;
 } cop_spawn_opts;
 
 typedef struct cop_spawned {

@@ -13,17 +13,49 @@
 #include "sys.h"
 #include "via.h"
 
+/* Names are mostly literals, looked up again and again: the last atom of each place, by the address of the
+   text. It is compared, so any atom may stand there. */
+static uint64_t *known_place(const char *name) {
+    static uint64_t known[64];
+    return &known[((uintptr_t)name * UINT64_C(0x9e3779b97f4a7c15)) >> 58];
+}
+
+static cop_atom known(const char *name, const char *prefix, size_t prefix_size) {
+    cop_atom atom = { { __atomic_load_n(known_place(name), __ATOMIC_RELAXED) } };
+    if (cop_is_none(atom.t))
+        return atom;
+    const char *text = cop_atom_name(atom, NULL);
+    bool same = strncmp(text, prefix, prefix_size) == 0 && strcmp(text + prefix_size, name) == 0;
+    return same ? atom : (cop_atom){ COP_NONE };
+}
+
+static cop_atom note(const char *name, cop_atom atom) {
+    __atomic_store_n(known_place(name), atom.t.w, __ATOMIC_RELAXED);
+    return atom;
+}
+
+cop_atom sys_atom(const char *name) {
+    cop_atom atom = known(name, "", 0);
+    return cop_is_none(atom.t) ? note(name, cop_atom_new(name)) : atom;
+}
+
 cop_atom sys_module_atom(const char *name) {
     static const char prefix[] = "Elixir.";
+    enum { PREFIX = sizeof prefix - 1 };
     char full[300];
     if (name == NULL)
         return cop_a(nil);
+    if (name[0] < 'A' || name[0] > 'Z')
+        return sys_atom(name);
+    cop_atom atom = known(name, prefix, PREFIX);
+    if (!cop_is_none(atom.t))
+        return atom;
     size_t size = strlen(name);
-    if (name[0] < 'A' || name[0] > 'Z' || size > sizeof full - sizeof prefix)
-        return cop_atom_new(name);
-    memcpy(full, prefix, sizeof prefix - 1);
-    memcpy(full + sizeof prefix - 1, name, size + 1);
-    return cop_atom_new(full);
+    if (size >= sizeof full - PREFIX)
+        return sys_atom(name);
+    memcpy(full, prefix, PREFIX);
+    memcpy(full + PREFIX, name, size + 1);
+    return note(name, cop_atom_new(full));
 }
 
 static int64_t timeout_of(int64_t timeout_ms) {

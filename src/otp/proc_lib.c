@@ -155,20 +155,6 @@ static cop_term name_or_self(cop_ctx *ctx) {
     return cop_is_atom(name) ? name : cop_self(ctx).t;
 }
 
-/* Of the text in the options, else of the entry's name in the source. In the place of the function stands
-   the module of a supervisor: {:supervisor, Module, 1}. */
-static cop_term initial_call_of(cop_ctx *ctx, const char *given, const char *entry) {
-    char module[256], function[256];
-    int arity;
-    if (given == NULL)
-        return cop_tuple(ctx, cop_a(c), cop_atom_new(entry), 2);
-    if (strchr(given, ':') != NULL
-        && sscanf(given, "%255[^:]:%255[^/]/%d", module, function, &arity) == 3)
-        return cop_tuple(ctx, sys_module_atom(module), sys_module_atom(function), arity);
-    return cop_tuple(ctx, sys_module_atom(given), cop_a(init), 1);
-}
-
-/* Children of one process and one module all have the same. */
 static cop_term dictionary_of(cop_ctx *ctx, cop_term initial_call, cop_term given) {
     cop_term ancestors = cop_process_get(ctx, cop_as("$ancestors").t);
     ancestors = cop_list_tail(ctx, name_or_self(ctx), cop_is_list(ancestors) ? ancestors : COP_NIL);
@@ -178,38 +164,80 @@ static cop_term dictionary_of(cop_ctx *ctx, cop_term initial_call, cop_term give
     return cop_map_put(ctx, given, cop_as("$initial_call").t, initial_call);
 }
 
-static cop_spawned spawn(cop_ctx *ctx, cop_entry entry, cop_term arg, cop_term initial_call,
+/* Children of one process and one module, or one C function, all have the same, which is made once. */
+static cop_term dictionary_of_module(cop_ctx *ctx, cop_term module) {
+    return dictionary_of(ctx, cop_tuple(ctx, module, cop_a(init), 1), COP_NONE);
+}
+
+static cop_term dictionary_of_entry(cop_ctx *ctx, cop_term name) {
+    return dictionary_of(ctx, cop_tuple(ctx, cop_a(c), name, 2), COP_NONE);
+}
+
+/* The initial call: a term, or the atom that `make` makes it of. */
+struct call {
+    cop_term (*make)(cop_ctx *ctx, cop_term atom); /* NULL: it is the term */
+    cop_term term;
+};
+
+/* Of the text in the options, else of the entry's name in the source. In the place of the function stands
+   the module of a supervisor: {:supervisor, Module, 1}. */
+static struct call call_of(cop_ctx *ctx, const char *given, const char *entry) {
+    char module[256], function[256];
+    int arity;
+    if (given == NULL)
+        return (struct call){ dictionary_of_entry, sys_atom(entry).t };
+    if (strchr(given, ':') != NULL
+        && sscanf(given, "%255[^:]:%255[^/]/%d", module, function, &arity) == 3)
+        return (struct call){ NULL, cop_tuple(ctx, sys_module_atom(module),
+                                              sys_module_atom(function), arity) };
+    return (struct call){ dictionary_of_module, sys_module_atom(given).t };
+}
+
+static void give_dictionary(cop_ctx *ctx, struct call call, cop_spawn_opts *o) {
+    if (o->make_dictionary != NULL) /* the starter's own */
+        o->dictionary = o->make_dictionary(ctx, o->dictionary_key);
+    o->make_dictionary = NULL;
+    if (call.make == NULL) {
+        o->dictionary = dictionary_of(ctx, call.term, o->dictionary);
+    } else if (cop_is_map(o->dictionary)) {
+        o->dictionary = cop_map_merge(ctx, o->dictionary, call.make(ctx, call.term));
+    } else {
+        o->make_dictionary = call.make;
+        o->dictionary_key = call.term;
+    }
+}
+
+static cop_spawned spawn(cop_ctx *ctx, cop_entry entry, cop_term arg, struct call call,
                          const cop_spawn_opts *opts) {
     cop_spawn_opts o = *opts;
-    o.dictionary = dictionary_of(ctx, initial_call, opts->dictionary);
+    give_dictionary(ctx, call, &o);
     o.name_hint = entry == run_fun ? "proc_lib:init_p/3" : "proc_lib:init_p/5";
     return cop_process_spawn(ctx, run, pack(ctx, entry, arg), &o);
 }
 
-static cop_spawned spawn_opt(cop_ctx *ctx, cop_entry entry, cop_term arg, cop_term initial_call,
+static cop_spawned spawn_opt(cop_ctx *ctx, cop_entry entry, cop_term arg, struct call call,
                              const cop_spawn_opts *opts, bool link) {
     cop_spawn_opts o = { 0 };
     if (opts != NULL)
         o = *opts;
     o.link = o.link || link;
-    return spawn(ctx, entry, arg, initial_call, &o);
+    return spawn(ctx, entry, arg, call, &o);
 }
 
 cop_spawned cop__proc_lib_spawn(cop_ctx *ctx, cop_entry entry, cop_term arg, bool link,
                                 const char *name, const cop_spawn_opts *opts) {
-    return spawn_opt(ctx, entry, arg, initial_call_of(ctx, NULL, name), opts, link);
+    return spawn_opt(ctx, entry, arg, call_of(ctx, NULL, name), opts, link);
 }
 
-static cop_term mfa_arity(cop_ctx *ctx, cop_atom module, cop_atom function, cop_term args) {
+static struct call mfa_arity(cop_ctx *ctx, cop_atom module, cop_atom function, cop_term args) {
     must_be_list(ctx, args);
-    return cop_tuple(ctx, module, function, cop_list_length(args));
+    return (struct call){ NULL, cop_tuple(ctx, module, function, cop_list_length(args)) };
 }
 
 cop_spawned cop_proc_lib_spawn_mfa(cop_ctx *ctx, cop_atom module, cop_atom function, cop_term args,
                                    const cop_spawn_opts *opts) {
-    cop_term initial_call = mfa_arity(ctx, module, function, args);
-    return spawn_opt(ctx, run_mfa, cop_tuple(ctx, module, function, args), initial_call, opts,
-                     false);
+    struct call call = mfa_arity(ctx, module, function, args);
+    return spawn_opt(ctx, run_mfa, cop_tuple(ctx, module, function, args), call, opts, false);
 }
 
 /* A C function has no module; how its fun prints is the name it has. */
@@ -226,7 +254,7 @@ static cop_term fun_call(cop_ctx *ctx, cop_term fun) {
 cop_spawned cop_proc_lib_spawn_fun(cop_ctx *ctx, cop_term fun, const cop_spawn_opts *opts) {
     if (cop_fun_arity(fun) < 0)
         cop_error(ctx, cop_a(function_clause));
-    return spawn_opt(ctx, run_fun, fun, fun_call(ctx, fun), opts, false);
+    return spawn_opt(ctx, run_fun, fun, (struct call){ NULL, fun_call(ctx, fun) }, opts, false);
 }
 
 /* ---- waiting for the start ------------------------------------------------------------------------------------ */
@@ -293,7 +321,7 @@ static cop_started wait_for_start(cop_ctx *ctx, cop_spawned child, int64_t timeo
     return result;
 }
 
-static cop_started start(cop_ctx *ctx, cop_entry entry, cop_term arg, cop_term initial_call,
+static cop_started start(cop_ctx *ctx, cop_entry entry, cop_term arg, struct call call,
                          const cop_start_opts *opts, enum cop__start_kind kind) {
     cop_spawn_opts o = { 0 };
     int64_t timeout = COP_INFINITY;
@@ -306,7 +334,7 @@ static cop_started start(cop_ctx *ctx, cop_entry entry, cop_term arg, cop_term i
     }
     o.link = o.link || kind == COP__START_LINK;
     o.monitor = true;
-    return wait_for_start(ctx, spawn(ctx, entry, arg, initial_call, &o), timeout,
+    return wait_for_start(ctx, spawn(ctx, entry, arg, call, &o), timeout,
                           kind == COP__START_MONITOR);
 }
 
@@ -314,13 +342,13 @@ cop_started cop__proc_lib_start(cop_ctx *ctx, cop_entry entry, cop_term arg,
                                 enum cop__start_kind kind, const char *name,
                                 const cop_start_opts *opts) {
     const char *given = opts != NULL ? opts->initial_call : NULL;
-    return start(ctx, entry, arg, initial_call_of(ctx, given, name), opts, kind);
+    return start(ctx, entry, arg, call_of(ctx, given, name), opts, kind);
 }
 
 static cop_started start_mfa(cop_ctx *ctx, cop_atom module, cop_atom function, cop_term args,
                              const cop_start_opts *opts, enum cop__start_kind kind) {
-    cop_term initial_call = mfa_arity(ctx, module, function, args);
-    return start(ctx, run_mfa, cop_tuple(ctx, module, function, args), initial_call, opts, kind);
+    struct call call = mfa_arity(ctx, module, function, args);
+    return start(ctx, run_mfa, cop_tuple(ctx, module, function, args), call, opts, kind);
 }
 
 cop_started cop_proc_lib_start_mfa(cop_ctx *ctx, cop_atom module, cop_atom function, cop_term args,

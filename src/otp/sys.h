@@ -7,6 +7,8 @@
 
 /* The module's atom for a table's name: Elixir.Name for a name that begins with a capital. */
 cop_atom sys_module_atom(const char *name);
+/* The atom of that name; quicker than cop_atom_new for a literal. */
+cop_atom sys_atom(const char *name);
 /* {module, function, arity} as reports show it: with a list of :Argument__1, ... for the arity. */
 cop_term sys_initial_call_shown(cop_ctx *ctx, cop_term call);
 /* What may be shown of it; redact may be NULL. */

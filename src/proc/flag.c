@@ -219,13 +219,34 @@ int64_t cop_process_set_save_calls(cop_ctx *ctx, cop_pid pid, int64_t count) {
  * outside of the heap and may be that of others too. So what is read from it is copied, and the first change
  * makes the process a map of its own.
  */
-void cop__dictionary_give(cop_ctx *parent, cop_ctx *child, cop_term map) {
+void cop__dictionary_ready(cop_ctx *parent, cop_term map) {
     struct cop__extra *extra = cop__extra_of(parent);
+    extra->made.function = NULL;
     if (extra->last_given == NULL || !cop_saved_is(extra->last_given, map)) {
         cop_saved_forget(extra->last_given);
         extra->last_given = cop_term_save(map);
     }
-    child->dictionary.w = (uintptr_t)cop__saved_keep(extra->last_given) | 3;
+}
+
+void cop__dictionary_make(cop_ctx *parent, const cop_spawn_opts *o) {
+    struct cop__extra *extra = cop__extra_of(parent);
+    uint64_t name = __atomic_load_n(&parent->slot->name, __ATOMIC_RELAXED);
+    if (extra->made.function == o->make_dictionary && extra->made.key == o->dictionary_key.w
+        && extra->made.name == name)
+        return;
+    cop__leave(parent);
+    cop_term map = o->make_dictionary(parent, o->dictionary_key);
+    cop__enter(parent);
+    if (!cop_is_map(map))
+        cop__badarg(parent);
+    cop__dictionary_ready(parent, map);
+    extra->made.function = o->make_dictionary;
+    extra->made.key = o->dictionary_key.w;
+    extra->made.name = name;
+}
+
+void cop__dictionary_give(const cop_ctx *parent, cop_ctx *child) {
+    child->dictionary.w = (uintptr_t)cop__saved_keep(parent->extra->last_given) | 3;
 }
 
 void cop__dictionary_drop(cop_ctx *p) {
@@ -261,6 +282,8 @@ cop_term cop__dictionary_list(cop_ctx *ctx, const cop_ctx *p) {
 
 /* It is about to change. */
 static void make_own(cop_ctx *ctx) {
+    if (ctx->extra != NULL)
+        ctx->extra->made.function = NULL;
     cop_saved *given = cop__given_dictionary(ctx);
     if (given == NULL)
         return;

@@ -304,6 +304,11 @@ struct cop__extra {
     struct cop__env **wanted_at; /* where the queue has not been looked at */
     struct cop__roots keep;      /* the second ones */
     cop_saved *last_given; /* the dictionary of the last process that it has started with one */
+    struct {
+        cop_term (*function)(cop_ctx *ctx,
+                             cop_term key); /* NULL: not made, or its reasons are gone */
+        uint64_t key, name;
+    } made; /* what made last_given */
 };
 
 struct cop_ctx {
@@ -767,7 +772,10 @@ static inline cop_saved *cop__given_dictionary(const cop_ctx *p) {
                ? (cop_saved *)(uintptr_t)(p->dictionary.w & ~UINT64_C(3))
                : NULL;
 }
-void cop__dictionary_give(cop_ctx *parent, cop_ctx *child, cop_term map);
+/* Makes that map, or what the options make, the one that the next child is given. */
+void cop__dictionary_ready(cop_ctx *parent, cop_term map);
+void cop__dictionary_make(cop_ctx *parent, const cop_spawn_opts *o);
+void cop__dictionary_give(const cop_ctx *parent, cop_ctx *child);
 /* p is over. */
 void cop__dictionary_drop(cop_ctx *p);
 /* The map itself, to be looked at only, or COP_NONE. */

@@ -30,6 +30,19 @@ static bool needs_extra(const cop_spawn_opts *o) {
            || o->async_dist || o->max_queue_len || o->max_queue_bytes;
 }
 
+static bool gives_dictionary(const cop_spawn_opts *o) {
+    return o->make_dictionary != NULL
+           || (!cop_is_none(o->dictionary) && cop_map_size(o->dictionary) != 0);
+}
+
+/* Before anything is made: what makes a dictionary may raise. */
+static void ready_dictionary(cop_ctx *ctx, const cop_spawn_opts *o) {
+    if (o->make_dictionary != NULL)
+        cop__dictionary_make(ctx, o);
+    else if (gives_dictionary(o))
+        cop__dictionary_ready(ctx, o->dictionary);
+}
+
 static void apply_opts(cop_ctx *parent, cop_ctx *child, const cop_spawn_opts *o) {
     child->priority = (uint8_t)o->priority;
     if (o->fullsweep_after != 0)
@@ -37,8 +50,8 @@ static void apply_opts(cop_ctx *parent, cop_ctx *child, const cop_spawn_opts *o)
             o->fullsweep_after == COP_ZERO ? 0 : (uint32_t)o->fullsweep_after;
     child->name_hint = o->name_hint;
     child->keeps_stack = o->keep_stack;
-    if (!cop_is_none(o->dictionary) && cop_map_size(o->dictionary) != 0)
-        cop__dictionary_give(parent, child, o->dictionary);
+    if (gives_dictionary(o))
+        cop__dictionary_give(parent, child);
     if (o->min_heap_words > COP__MIN_HEAP)
         child->heap.min_words = (uint32_t)cop__heap_step(o->min_heap_words);
     if (!needs_extra(o))
@@ -91,6 +104,8 @@ static bool opts_are_good(const cop_spawn_opts *o) {
                || (o->max_heap_words >= o->min_heap_words && o->max_heap_words >= COP__MIN_HEAP))
            && (unsigned)o->max_queue_policy <= COP_QUEUE_WAIT
            && (cop_is_none(o->dictionary) || cop_is_map(o->dictionary))
+           && (o->make_dictionary == NULL
+               || (cop_is_none(o->dictionary) && cop_is_immediate(o->dictionary_key)))
            && (unsigned)o->monitor_alias <= COP_ALIAS_REPLY_DEMONITOR;
 }
 
@@ -139,6 +154,8 @@ cop_spawned cop_process_spawn(cop_ctx *ctx, cop_entry entry, cop_term arg,
         opts = &no_opts;
     if (entry == NULL || !opts_are_good(opts) || !ref_is_good(ctx, opts->monitor_ref))
         cop__badarg(ctx);
+    if (opts != &no_opts)
+        ready_dictionary(ctx, opts);
     cop_spawned result = make(ctx, entry, arg, opts, opts->monitor_ref);
     if (cop_is_none(result.pid.t))
         cop__error(ctx, cop_a(system_limit).t);
@@ -171,10 +188,13 @@ cop_ref cop_spawn_request(cop_ctx *ctx, cop_entry entry, cop_term arg, const cop
     cop__enter(ctx);
     if (opts == NULL)
         opts = &no_opts;
+    bool are_good = opts_are_good(opts) && cop_is_none(opts->monitor_ref.t);
+    if (are_good)
+        ready_dictionary(ctx, opts);
     cop_ref ref = cop__ref_next(ctx);
     cop_spawned made = { 0 };
     cop_term why = cop_a(badopt).t;
-    if (opts_are_good(opts) && cop_is_none(opts->monitor_ref.t)) { /* it has the request's */
+    if (are_good) { /* its monitor has the request's reference */
         made = make(ctx, entry, arg, opts, ref);
         why = cop_a(system_limit).t;
     }

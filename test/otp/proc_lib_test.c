@@ -223,10 +223,35 @@ TEST(PR_136_ancestors_and_initial_call) {
     EXPECT(cop_map_get(map, cop_as("$ancestors").t, &value));
     cop_term before = cop_process_get(ctx, cop_as("$ancestors").t); /* the test's own */
     EXPECT_SAME(ctx, value, cop_list_tail(ctx, p, me, cop_is_none(before) ? COP_NIL : before));
+    cop_pid o = cop_proc_lib_start(ctx, ack_ok, COP_NONE, NULL).pid;
     cop_process_register(ctx, me, cop_a(parentname));
     cop_pid q = cop_proc_lib_start(ctx, ack_ok, COP_NONE, NULL).pid;
     cop_term key = cop_tuple(ctx, cop_a(dictionary), cop_as("$ancestors"));
+    EXPECT(cop_match(cop_head(cop_process_info(ctx, o, key)), me));
     EXPECT_TERM(ctx, cop_process_info(ctx, q, key), "[:parentname | _]");
+}
+
+/* Children that are started one after another share what they begin with: it must not be another's. */
+TEST(PR_136_ancestors_of_children_of_several_kinds) {
+    static const char *const calls[] = { "Counter", "Other", NULL, "Other", "gen:loop/3", "Other" };
+    for (int i = 0; i < 6; i++) {
+        cop_start_opts opts = { .initial_call = calls[i] };
+        cop_pid p = cop_proc_lib_start(ctx, ack_ok, COP_NONE, &opts).pid;
+        EXPECT_TERM(ctx, cop_proc_lib_translate_initial_call(ctx, p),
+                    i == 0   ? "{Counter, :init, 1}"
+                    : i == 2 ? "{:c, :ack_ok, 2}"
+                    : i == 4 ? "{:gen, :loop, 3}"
+                             : "{Other, :init, 1}");
+    }
+    cop_spawn_opts given = { .dictionary = cop_map(ctx, cop_a(mine), 1) };
+    cop_pid p = cop_proc_lib_start(ctx, ack_ok, COP_NONE, &(cop_start_opts){ .spawn = &given }).pid;
+    EXPECT_TERM(ctx, cop_process_info(ctx, p, cop_tuple(ctx, cop_a(dictionary), cop_a(mine))), "1");
+    EXPECT_TERM(ctx, cop_proc_lib_translate_initial_call(ctx, p), "{:c, :ack_ok, 2}");
+    cop_process_put(ctx, cop_as("$ancestors").t, cop_list(ctx, cop_a(somebody)));
+    p = cop_proc_lib_start(ctx, ack_ok, COP_NONE, NULL).pid;
+    EXPECT_TERM(ctx,
+                cop_process_info(ctx, p, cop_tuple(ctx, cop_a(dictionary), cop_as("$ancestors"))),
+                "[_, :somebody]");
 }
 
 TEST(PR_136_a_name_for_the_initial_call) {

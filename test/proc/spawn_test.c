@@ -442,6 +442,61 @@ TEST(PR_017_only_errors_and_throws_are_logged) {
     EXPECT_TERM(ctx, test_flush(ctx), "[]");
 }
 
+/* ---- a dictionary that is made once --------------------------------------------------------------------- */
+
+static int times_made;
+
+static cop_term make_of_key(cop_ctx *ctx, cop_term key) {
+    times_made++;
+    if (cop_match(key, cop_a(none)))
+        return cop_a(none).t;
+    if (cop_match(key, cop_a(raise)))
+        cop_raise(ctx, "RuntimeError", "oops");
+    return cop_map(ctx, cop_a(key), key, cop_a(own), cop_process_dictionary(ctx));
+}
+
+/* What a process begins with that is spawned with that key. */
+static cop_term made_for(cop_ctx *ctx, cop_atom key) {
+    cop_spawn_opts opts = { .make_dictionary = make_of_key, .dictionary_key = key.t };
+    cop_pid p = cop_process_spawn(ctx, wait_for_ever, COP_NONE, &opts).pid;
+    return cop_process_info(ctx, p, cop_a(dictionary));
+}
+
+TEST(a_dictionary_is_made_again_when_what_it_is_made_of_has_changed) {
+    times_made = 0;
+    EXPECT_TERM(ctx, made_for(ctx, cop_a(a)), "[key: :a, own: []]");
+    EXPECT_TERM(ctx, made_for(ctx, cop_a(a)), "[key: :a, own: []]");
+    EXPECT_INT(times_made, 1);
+    EXPECT_TERM(ctx, made_for(ctx, cop_a(b)), "[key: :b, own: []]");
+    EXPECT_TERM(ctx, made_for(ctx, cop_a(a)), "[key: :a, own: []]");
+    EXPECT_INT(times_made, 3);
+    cop_process_put(ctx, cop_a(x).t, COP_INT(1));
+    EXPECT_TERM(ctx, made_for(ctx, cop_a(a)), "[key: :a, own: [x: 1]]");
+    cop_process_delete(ctx, cop_a(x).t);
+    EXPECT_TERM(ctx, made_for(ctx, cop_a(a)), "[key: :a, own: []]");
+    EXPECT_INT(times_made, 5);
+    cop_process_register(ctx, cop_self(ctx), cop_a(maker));
+    made_for(ctx, cop_a(a));
+    EXPECT_INT(times_made, 6);
+    cop_spawn_opts other = { .dictionary = cop_map(ctx, cop_a(other), 1) };
+    cop_process_spawn(ctx, wait_for_ever, COP_NONE, &other);
+    EXPECT_TERM(ctx, made_for(ctx, cop_a(a)), "[key: :a, own: []]");
+    EXPECT_INT(times_made, 7);
+}
+
+TEST(nothing_is_spawned_when_no_dictionary_is_made) {
+    size_t before = cop_node_process_count();
+    EXPECT_ERROR(ctx, ":badarg") { made_for(ctx, cop_a(none)); }
+    EXPECT_ERROR(ctx, "%RuntimeError{message: \"oops\"}") { made_for(ctx, cop_a(raise)); }
+    cop_spawn_opts wrong[] = {
+        { .make_dictionary = make_of_key, .dictionary_key = cop_tuple(ctx, 1) },
+        { .make_dictionary = make_of_key, .dictionary_key = COP_NIL, .dictionary = cop_map(ctx) },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        EXPECT_ERROR(ctx, ":badarg") { cop_process_spawn(ctx, wait_for_ever, COP_NONE, &wrong[i]); }
+    EXPECT_INT(cop_node_process_count(), before);
+}
+
 /* ---- requests ------------------------------------------------------------------------------------------ */
 
 TEST(PR_018_a_spawn_is_requested) {
