@@ -90,6 +90,8 @@ static void lookup_stop(cop_ctx *ctx, void *data, cop_term reason) {
 static const struct cop__port_ops lookup_ops = { "inet_gethost", lookup_start, lookup_message,
                                                  lookup_stop };
 
+static void drop(void *lookup) { cop__free(lookup); }
+
 static int family_number(cop_inet_family family) {
     return family == COP_INET6 ? AF_INET6 : AF_INET;
 }
@@ -112,7 +114,7 @@ cop_term cop__inet_getaddrs(cop_ctx *ctx, cop_term host, cop_inet_family family,
                                  cop_is_tuple(host) ? cop_a(eafnosupport).t : cop_a(nxdomain).t);
     }
     struct cop__bound *bound = cop__io_bound(ctx);
-    struct lookup *l = cop__calloc(1, sizeof *l);
+    struct lookup *l = cop_own(ctx, cop__calloc(1, sizeof *l), drop);
     cop_ref ref = cop_process_alias(ctx, true);
     l->ref = ref;
     l->family = number;
@@ -120,7 +122,8 @@ cop_term cop__inet_getaddrs(cop_ctx *ctx, cop_term host, cop_inet_family family,
     cop_port port = cop__port_open(ctx, bound, &lookup_ops, l, cop_self(ctx));
     if (cop_is_none(port.t)) {
         cop_process_unalias(ctx, ref);
-        cop__free(l);
+        if (cop_disown(ctx, l))
+            cop__free(l);
         return cop__socket_error(ctx, cop_a(system_limit).t);
     }
     cop_term answer = cop__socket_wait(ctx, port, ref, cop__socket_timeout(timeout_ms));

@@ -330,6 +330,8 @@ static struct os_process *request_of(cop_term name, const cop_port_opts *o) {
 
 /* ---- opening ---------------------------------------------------------------------------------------------- */
 
+static void release(void *request) { cop__os_process_free(request); }
+
 cop_port_result cop_port_try_open(cop_ctx *ctx, cop_term name, const cop_port_opts *opts) {
     static const cop_port_opts defaults;
     struct os_process *s = request_of(name, opts != NULL ? opts : &defaults);
@@ -341,12 +343,14 @@ cop_port_result cop_port_try_open(cop_ctx *ctx, cop_term name, const cop_port_op
         cop__os_process_free(s);
         return result;
     }
+    cop_own(ctx, s, release); /* if this process is killed before the port has it */
     s->frame.owner = cop_self(ctx);
     s->opened = cop_make_ref(ctx);
     cop_ref ref = s->opened; /* s is the port's from here on */
     cop_port port = cop__port_open(ctx, cop__io_bound(ctx), &cop__os_process_ops, s, cop_self(ctx));
     if (cop_is_none(port.t)) {
-        cop__os_process_free(s);
+        if (cop_disown(ctx, s))
+            cop__os_process_free(s);
         result.reason = cop_a(system_limit).t;
         return result;
     }

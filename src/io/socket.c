@@ -162,8 +162,11 @@ cop_term cop__socket_call(cop_ctx *ctx, cop_port port, cop_atom what, cop_term a
     return cop__socket_wait(ctx, port, ref, timeout_ms);
 }
 
+static void release(void *socket) { cop__socket_release(socket); }
+
 cop_term cop__socket_open(cop_ctx *ctx, struct cop__socket *s, const struct cop__port_ops *ops,
                           int64_t timeout_ms) {
+    cop_own(ctx, s, release); /* if this process is killed before the port has it */
     struct cop__bound *bound = cop__io_bound(ctx);
     cop_ref ref = cop_process_alias(ctx, true);
     s->owner = cop_self(ctx);
@@ -171,7 +174,8 @@ cop_term cop__socket_open(cop_ctx *ctx, struct cop__socket *s, const struct cop_
     cop_port port = cop__port_open(ctx, bound, ops, s, s->owner);
     if (cop_is_none(port.t)) {
         cop_process_unalias(ctx, ref);
-        cop__socket_release(s);
+        if (cop_disown(ctx, s))
+            cop__socket_release(s);
         return cop__socket_error(ctx, cop_a(system_limit).t);
     }
     cop_term answer = cop__socket_wait(ctx, port, ref, timeout_ms);

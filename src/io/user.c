@@ -121,13 +121,16 @@ static void port_stop(cop_ctx *ctx, void *data, cop_term reason) {
 
 static const struct cop__port_ops port_ops = { "stdio", port_start, port_message, port_stop };
 
+static void drop(void *watcher) { cop__free(watcher); }
+
 static void watch(cop_ctx *ctx, struct stdio *self, int fd, uint32_t events) {
     if (cop_is_none(self->port.t)) {
-        struct watcher *w = cop__calloc(1, sizeof *w);
+        struct watcher *w = cop_own(ctx, cop__calloc(1, sizeof *w), drop);
         w->owner = cop_self(ctx);
         self->port = cop__port_open(ctx, cop__io_bound(ctx), &port_ops, w, w->owner);
         if (cop_is_none(self->port.t)) { /* the table is full: a device does not end of that */
-            cop__free(w);
+            if (cop_disown(ctx, w))
+                cop__free(w);
             cop_process_send_after(ctx, cop_self(ctx), cop_tuple(ctx, cop_a(watch), fd, events),
                                    RETRY_MS);
             return;

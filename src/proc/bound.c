@@ -137,6 +137,7 @@ cop_port cop__port_open(cop_ctx *ctx, struct cop__bound *bound, const struct cop
     }
     port->does.port = ops;
     port->state = data;
+    cop__owned_forget(ctx, data);
     port->bound = bound;
     __atomic_fetch_add(&bound->ports, 1, __ATOMIC_RELAXED);
     port->life = LIFE_START;

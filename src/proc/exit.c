@@ -421,18 +421,20 @@ void *cop_own(cop_ctx *ctx, void *object, void (*release)(void *object)) {
     return object;
 }
 
+bool cop__owned_forget(cop_ctx *p, const void *object) {
+    struct cop__owned *o = p->extra != NULL ? p->extra->owned : NULL;
+    while (o != NULL && (o->object != object || o->release == NULL))
+        o = o->next;
+    if (o == NULL)
+        return false;
+    owned_unlink(p, o);
+    cop__free(o);
+    return true;
+}
+
 bool cop_disown(cop_ctx *ctx, void *object) {
     cop__enter(ctx);
-    bool found = false;
-    for (struct cop__owned *o = ctx->extra != NULL ? ctx->extra->owned : NULL; o != NULL && !found;
-         o = o->next) {
-        if (o->object != object || o->release == NULL)
-            continue;
-        owned_unlink(ctx, o);
-        cop__free(o);
-        found = true;
-        break;
-    }
+    bool found = cop__owned_forget(ctx, object);
     cop__leave(ctx);
     return found;
 }

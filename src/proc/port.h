@@ -42,8 +42,9 @@ struct cop__port_ops {
 };
 
 /* Makes a port linked to its owner `owner` (pass cop_self for the caller) on that bound. `data` is
-   handed to every callback. Called from inside any process or port. COP_NONE in a full table: then
-   `data` is still the caller's. */
+   handed to every callback; if the caller has made it its own (cop_own, so that it is not lost when the caller is
+   killed on its way here), it is the port's from here on. Called from inside any process or port. COP_NONE in a
+   full table: then `data` is still the caller's. */
 cop_port cop__port_open(cop_ctx *ctx, struct cop__bound *bound, const struct cop__port_ops *ops,
                         void *data, cop_pid owner);
 

@@ -799,6 +799,8 @@ cop_term cop__name_lookup(cop_term atom);
 /* Its group leader: what was set or inherited, else the node's :user, else itself. */
 cop_term cop__leader_of(const cop_ctx *p);
 void cop__owned_release(cop_ctx *p);
+/* As cop_disown, from within the run-time. */
+bool cop__owned_forget(cop_ctx *p, const void *object);
 void cop__scope_leave_with(struct cop__scope *scope, cop_term *keep);
 void cop__fault_init(void);
 cop_term cop__fault_reason(cop_ctx *p, struct cop__worker *w);

@@ -31,3 +31,28 @@ TEST_HOST(ports_work_under_simulation_and_hold_time_back) {
     simulate(10, hello_over_tcp);
     EXPECT(time(NULL) - before < 25);
 }
+
+/* Each of its calls may be its last one. */
+static void open_ports(cop_ctx *ctx, cop_term arg) {
+    cop_gen_tcp_listen(ctx, 0, NULL);
+    cop_gen_tcp_connect(ctx, "127.0.0.1", 1, NULL, 5000);
+    cop_gen_udp_open(ctx, 0, &(cop_udp_opts){ .ip = "127.0.0.1" });
+    cop_inet_getaddr(ctx, "localhost", COP_INET, 5000);
+    cop_port_try_open(ctx, cop_tuple(ctx, cop_a(spawn_executable), "/bin/true"), NULL);
+}
+
+static void openers_are_killed(cop_ctx *ctx) {
+    enum { OPENERS = 10 };
+    cop_spawned opener[OPENERS];
+    cop_term down;
+    cop_sim_spare(ctx);
+    for (int i = 0; i < OPENERS; i++)
+        opener[i] = cop_spawn_monitor(ctx, open_ports, COP_NIL);
+    for (int i = 0; i < OPENERS; i++)
+        EXPECT(cop_receive_ref(ctx, COP_INFINITY, opener[i].ref, &down));
+}
+
+/* What they had in hand would be found by a leak checker. */
+TEST_HOST(who_is_killed_while_it_opens_ports_leaves_nothing) {
+    simulate(20, openers_are_killed, .faults = "kill=0.05");
+}
