@@ -80,30 +80,30 @@ static cop_term put_error(cop_ctx *ctx, struct cop__device *d, cop_term request,
 
 static enum progress put_chars(cop_ctx *ctx, struct cop__device *d, cop_term request, bool latin1,
                                cop_term chars, cop_term *reply) {
-    struct cop__framer text = { 0 }, narrow = { 0 };
+    struct cop__framer *text = &d->text->made, *narrow = &d->text->narrow;
     enum cop__charset set = latin1                ? COP__LATIN1
                             : d->ops->is_terminal ? COP__UTF8_LENIENT
                                                   : COP__UTF8;
-    enum cop__chardata read = cop__chardata_utf8(&text, chars, set);
+    enum cop__chardata read = cop__chardata_utf8(text, chars, set);
     enum cop__device_output went = COP__OUTPUT_DONE;
     cop_term reason = COP_NONE;
     if (read != COP__CHARDATA_OK) {
         *reply = put_error(ctx, d, request, read, latin1);
-    } else if (cop__framer_size(&text) == 0) {
+    } else if (cop__framer_size(text) == 0) {
         *reply = cop_a(ok).t;
     } else if (!d->latin1) {
-        went = d->ops->write(ctx, d, cop__framer_data(&text), cop__framer_size(&text), &reason);
+        went = d->ops->write(ctx, d, cop__framer_data(text), cop__framer_size(text), &reason);
         *reply = cop_a(ok).t;
-    } else if (to_latin1(&narrow, cop__framer_data(&text), cop__framer_size(&text),
+    } else if (to_latin1(narrow, cop__framer_data(text), cop__framer_size(text),
                          d->ops->is_terminal)) {
-        went = d->ops->write(ctx, d, cop__framer_data(&narrow), cop__framer_size(&narrow), &reason);
+        went = d->ops->write(ctx, d, cop__framer_data(narrow), cop__framer_size(narrow), &reason);
         *reply = cop_a(ok).t;
     } else {
         *reply =
             error_of(ctx, cop_tuple(ctx, cop_a(no_translation), cop_a(unicode), cop_a(latin1)));
     }
-    cop__framer_free(&text);
-    cop__framer_free(&narrow);
+    cop__framer_free(text);
+    cop__framer_free(narrow);
     if (went == COP__OUTPUT_FAILED)
         *reply = error_of(ctx, reason);
     return went == COP__OUTPUT_LATER ? WANTS_OUTPUT : DONE;
@@ -208,7 +208,7 @@ static size_t chars_size(struct cop__device *d, size_t count) {
 static cop_term text_term(cop_ctx *ctx, const struct cop__device *d, const char *bytes, size_t size,
                           bool latin1, cop_atom why) {
     const uint8_t *at = (const uint8_t *)bytes, *end = at + size;
-    struct cop__framer out = { 0 };
+    struct cop__framer *out = &d->text->made;
     cop_term list = COP_NIL, result = COP_NONE;
     while (at < end && cop_is_none(result)) {
         uint32_t code = *at;
@@ -216,7 +216,7 @@ static cop_term text_term(cop_ctx *ctx, const struct cop__device *d, const char 
         uint8_t wide[4];
         if (n == 0 && d->ops->is_terminal) {
             n = 1;
-            cop__framer_put(&out, (const char *)at, 1);
+            cop__framer_put(out, (const char *)at, 1);
             code = *at;
         } else if (n == 0) {
             result = error_of(ctx, why.t);
@@ -224,9 +224,9 @@ static cop_term text_term(cop_ctx *ctx, const struct cop__device *d, const char 
             result =
                 error_of(ctx, cop_tuple(ctx, cop_a(no_translation), cop_a(unicode), cop_a(latin1)));
         } else if (latin1) {
-            cop__framer_put(&out, (const char[]){ (char)code }, 1);
+            cop__framer_put(out, (const char[]){ (char)code }, 1);
         } else {
-            cop__framer_put(&out, (const char *)wide, cop__utf8_put(code, wide));
+            cop__framer_put(out, (const char *)wide, cop__utf8_put(code, wide));
         }
         if (d->as_list)
             list = cop_cons(ctx, code, list);
@@ -235,9 +235,9 @@ static cop_term text_term(cop_ctx *ctx, const struct cop__device *d, const char 
     if (cop_is_none(result))
         result = d->as_list
                      ? cop_list_reverse(ctx, list)
-                     : cop_binary(ctx, cop__framer_size(&out) > 0 ? cop__framer_data(&out) : "",
-                                  cop__framer_size(&out));
-    cop__framer_free(&out);
+                     : cop_binary(ctx, cop__framer_size(out) > 0 ? cop__framer_data(out) : "",
+                                  cop__framer_size(out));
+    cop__framer_free(out);
     return result;
 }
 
@@ -307,11 +307,11 @@ static void put_back(struct cop__device *d, cop_term rest) {
 }
 
 static cop_term until_result(cop_ctx *ctx, const struct cop__device *d, cop_term result) {
-    struct cop__framer text = { 0 };
+    struct cop__framer *text = &d->text->made;
     if (!d->as_list && cop_is_cons(result)
-        && cop__chardata_utf8(&text, result, COP__UTF8) == COP__CHARDATA_OK)
-        result = cop_binary(ctx, text.bytes + text.start, cop__framer_size(&text));
-    cop__framer_free(&text);
+        && cop__chardata_utf8(text, result, COP__UTF8) == COP__CHARDATA_OK)
+        result = cop_binary(ctx, cop__framer_data(text), cop__framer_size(text));
+    cop__framer_free(text);
     return result;
 }
 
@@ -394,7 +394,7 @@ static cop_term get_options(cop_ctx *ctx, const struct cop__device *d) {
 /* ---- one request --------------------------------------------------------------------------------------- */
 
 static void show_prompt(cop_ctx *ctx, struct cop__device *d, cop_term prompt) {
-    struct cop__framer text = { 0 };
+    struct cop__framer *text = &d->text->made;
     cop_atom name;
     if (d->ops->prompt == NULL)
         return;
@@ -402,11 +402,11 @@ static void show_prompt(cop_ctx *ctx, struct cop__device *d, cop_term prompt) {
         size_t size;
         const char *bytes = cop_atom_name(name, &size);
         d->ops->prompt(ctx, d, bytes, size);
-    } else if (cop__chardata_utf8(&text, prompt, COP__UTF8) == COP__CHARDATA_OK
-               && cop__framer_size(&text) > 0) {
-        d->ops->prompt(ctx, d, cop__framer_data(&text), cop__framer_size(&text));
+    } else if (cop__chardata_utf8(text, prompt, COP__UTF8) == COP__CHARDATA_OK
+               && cop__framer_size(text) > 0) {
+        d->ops->prompt(ctx, d, cop__framer_data(text), cop__framer_size(text));
     }
-    cop__framer_free(&text);
+    cop__framer_free(text);
 }
 
 /*
@@ -598,6 +598,8 @@ static void free_text(void *object) {
     struct cop__device_text *text = object;
     cop__framer_free(&text->in);
     cop__framer_free(&text->out);
+    cop__framer_free(&text->made);
+    cop__framer_free(&text->narrow);
     cop__free(text);
 }
 

@@ -35,6 +35,8 @@ struct cop__device_ops {
 
 struct cop__device_text {
     struct cop__framer in, out;
+    struct cop__framer made,
+        narrow; /* what a request makes on its way: empty between two of them */
 };
 
 struct cop__device {

@@ -237,9 +237,14 @@ cop_term cop__file_open(cop_ctx *ctx, cop_term path, int modes) {
     cop_term message;
     cop_ref ref = cop_make_ref(ctx);
     cop_term arg = cop_tuple(ctx, cop_self(ctx), ref, path, modes);
-    cop_process_spawn(ctx, file_main, arg, &(cop_spawn_opts){ .name_hint = "File" });
+    cop_process_spawn(ctx, file_main, arg,
+                      &(cop_spawn_opts){ .monitor_ref = ref, .name_hint = "File" });
     cop_receive_ref(ctx, COP_INFINITY, ref, &message);
-    return cop_elem(message, 1);
+    cop_process_demonitor(ctx, ref, COP_DEMONITOR_FLUSH);
+    if (cop_tuple_size(message) == 2)
+        return cop_elem(message, 1);
+    return cop_tuple(ctx, cop_a(error),
+                     cop_elem(message, 4)); /* it was killed before it could answer */
 }
 
 /* ---- the calls ----------------------------------------------------------------------------------------- */

@@ -42,15 +42,14 @@ static cop_term path_of(cop_term arg) {
 static void stream_open(cop_ctx *ctx, void *state, cop_term arg) {
     struct stream *self = state;
     bool missing_is_empty = false;
-    char *path = cop__file_path(path_of(arg));
-    if (path == NULL || !cop_match_key(arg, cop_a(chunk), &self->chunk)
+    struct cop__file_job *job = cop__file_job(ctx, cop__file_run_open);
+    job->path = cop__file_path(path_of(arg));
+    if (job->path == NULL || !cop_match_key(arg, cop_a(chunk), &self->chunk)
         || !cop_match_key(arg, cop_a(line_max), &self->line_max)
         || !cop_match_key(arg, cop_a(missing_is_empty), &missing_is_empty)) {
-        cop__free(path);
+        cop__file_job_end(ctx, job);
         cop_error(ctx, cop_a(badarg));
     }
-    struct cop__file_job *job = cop__file_job(ctx, cop__file_run_open);
-    job->path = path;
     job->flags = O_RDONLY;
     cop__file_do(ctx, job);
     int error = job->error;

@@ -5,6 +5,10 @@
  */
 #include <coppice.h>
 #include <coppice/test.h>
+#include <dirent.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 static void hello_over_tcp(cop_ctx *ctx) {
@@ -32,6 +36,8 @@ TEST_HOST(ports_work_under_simulation_and_hold_time_back) {
     EXPECT(time(NULL) - before < 25);
 }
 
+/* ---- nothing is left of who is killed ------------------------------------------------------------------ */
+
 /* Each of its calls may be its last one. */
 static void open_ports(cop_ctx *ctx, cop_term arg) {
     cop_gen_tcp_listen(ctx, 0, NULL);
@@ -41,18 +47,76 @@ static void open_ports(cop_ctx *ctx, cop_term arg) {
     cop_port_try_open(ctx, cop_tuple(ctx, cop_a(spawn_executable), "/bin/true"), NULL);
 }
 
-static void openers_are_killed(cop_ctx *ctx) {
-    enum { OPENERS = 10 };
-    cop_spawned opener[OPENERS];
-    cop_term down;
-    cop_sim_spare(ctx);
-    for (int i = 0; i < OPENERS; i++)
-        opener[i] = cop_spawn_monitor(ctx, open_ports, COP_NIL);
-    for (int i = 0; i < OPENERS; i++)
-        EXPECT(cop_receive_ref(ctx, COP_INFINITY, opener[i].ref, &down));
+static void talk(cop_ctx *ctx, cop_term arg) {
+    static const cop_tcp_opts passive = { .active = COP_TCP_PASSIVE };
+    cop_tcp_result listener = cop_gen_tcp_listen(ctx, 0, &passive);
+    int port = cop_inet_port(ctx, listener.port);
+    cop_tcp_result client = cop_gen_tcp_connect(ctx, "127.0.0.1", port, &passive, 100);
+    cop_tcp_result server = cop_gen_tcp_accept(ctx, listener.port, 100);
+    cop_gen_tcp_send(ctx, client.port, cop_list(ctx, "hello ", "world"));
+    cop_gen_tcp_recv(ctx, server.port, 5, 100);
+    cop_gen_tcp_recv(ctx, server.port, 100, 1);
+    cop_gen_tcp_close(ctx, client.port);
 }
 
-/* What they had in hand would be found by a leak checker. */
-TEST_HOST(who_is_killed_while_it_opens_ports_leaves_nothing) {
-    simulate(20, openers_are_killed, .faults = "kill=0.05");
+static void use_files(cop_ctx *ctx, cop_term dir) {
+    cop_pid device;
+    cop_term path = cop_list(ctx, dir, "/file"), line;
+    cop_file_mkdir_p(ctx, cop_list(ctx, dir, "/a/b"));
+    cop_file_write(ctx, path, "one\ntwo\nthree\n", 0);
+    cop_file_read(ctx, path);
+    cop_file_cp(ctx, path, cop_list(ctx, dir, "/copy"));
+    cop_enum_take(ctx, cop_file_stream(ctx, path, NULL), 2);
+    if (cop_match_tuple(cop_file_open(ctx, path, COP_FILE_READ | COP_FILE_WRITE), cop_a(ok),
+                        &device)) {
+        line = cop_io_gets(ctx, device, "");
+        cop_io_write(ctx, device, line);
+        cop_file_pread(ctx, device, 0, 5);
+        cop_file_close(ctx, device);
+    }
+    cop_file_ls(ctx, dir);
+    cop_file_rm_rf(ctx, cop_list(ctx, dir, "/a"));
+    cop_pid text = cop_string_io_open(ctx, "a text\n", NULL);
+    cop_io_gets(ctx, text, "? ");
+    cop_io_puts(ctx, text, "out");
+    cop_string_io_close(ctx, text);
+}
+
+static char work_dir[] = "/tmp/coppice_sim_XXXXXX";
+
+static void users_are_killed(cop_ctx *ctx) {
+    static const cop_entry uses[] = { open_ports, talk, use_files };
+    enum { USERS = 9 };
+    cop_spawned user[USERS];
+    cop_term down;
+    cop_sim_spare(ctx);
+    for (int i = 0; i < USERS; i++)
+        user[i] = cop_spawn_monitor(ctx, uses[i % 3], cop_of(ctx, work_dir));
+    for (int i = 0; i < USERS; i++)
+        EXPECT(cop_receive_ref(ctx, COP_INFINITY, user[i].ref, &down));
+}
+
+static int open_files(void) {
+    int count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    while (dir != NULL && readdir(dir) != NULL)
+        count++;
+    if (dir != NULL)
+        closedir(dir);
+    return count;
+}
+
+static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *where) {
+    return remove(path);
+}
+
+/* No file is open, and what they had in hand would be found by a leak checker. */
+TEST_HOST(who_is_killed_while_it_uses_ports_and_files_leaves_nothing) {
+    EXPECT(mkdtemp(work_dir) != NULL);
+    simulate(1, users_are_killed);
+    int before = open_files();
+    simulate(20, users_are_killed, .faults = "kill=0.01");
+    simulate(20, users_are_killed, .faults = "kill=0.05");
+    EXPECT_INT(open_files(), before);
+    nftw(work_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
