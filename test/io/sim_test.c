@@ -84,16 +84,24 @@ static void use_files(cop_ctx *ctx, cop_term dir) {
 
 static char work_dir[] = "/tmp/coppice_sim_XXXXXX";
 
-static void users_are_killed(cop_ctx *ctx) {
-    static const cop_entry uses[] = { open_ports, talk, use_files };
+static void users_are_killed(cop_ctx *ctx, const cop_entry *uses, int count) {
     enum { USERS = 9 };
     cop_spawned user[USERS];
     cop_term down;
     cop_sim_spare(ctx);
     for (int i = 0; i < USERS; i++)
-        user[i] = cop_spawn_monitor(ctx, uses[i % 3], cop_of(ctx, work_dir));
+        user[i] = cop_spawn_monitor(ctx, uses[i % count], cop_of(ctx, work_dir));
     for (int i = 0; i < USERS; i++)
         EXPECT(cop_receive_ref(ctx, COP_INFINITY, user[i].ref, &down));
+}
+
+static void users_of_ports_are_killed(cop_ctx *ctx) {
+    users_are_killed(ctx, (const cop_entry[]){ open_ports, talk }, 2);
+}
+
+/* Not beside the others: ThreadSanitizer does not see libuv close a file whose number is then another's. */
+static void users_of_files_are_killed(cop_ctx *ctx) {
+    users_are_killed(ctx, (const cop_entry[]){ use_files }, 1);
 }
 
 static int open_files(void) {
@@ -111,12 +119,20 @@ static int remove_one(const char *path, const struct stat *about, int kind, stru
 }
 
 /* No file is open, and what they had in hand would be found by a leak checker. */
-TEST_HOST(who_is_killed_while_it_uses_ports_and_files_leaves_nothing) {
-    EXPECT(mkdtemp(work_dir) != NULL);
-    simulate(1, users_are_killed);
+static void leave_nothing(void (*users)(cop_ctx *ctx)) {
+    simulate(1, users);
     int before = open_files();
-    simulate(20, users_are_killed, .faults = "kill=0.01");
-    simulate(20, users_are_killed, .faults = "kill=0.05");
+    simulate(20, users, .faults = "kill=0.01");
+    simulate(20, users, .faults = "kill=0.05");
     EXPECT_INT(open_files(), before);
+}
+
+TEST_HOST(who_is_killed_while_it_uses_ports_leaves_nothing) {
+    leave_nothing(users_of_ports_are_killed);
+}
+
+TEST_HOST(who_is_killed_while_it_uses_files_leaves_nothing) {
+    EXPECT(mkdtemp(work_dir) != NULL);
+    leave_nothing(users_of_files_are_killed);
     nftw(work_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
