@@ -348,8 +348,10 @@ static void look_at_heap(cop_ctx *p, size_t coming) {
 
 void cop__heap_limit(cop_ctx *p) { look_at_heap(p, 0); }
 
-/* The heap takes more memory, in the middle of whatever the process does. */
+/* The heap takes more memory, or refers to more, in the middle of whatever the process does. */
 static void over_limit(cop_ctx *p) {
+    if (cop__heap_words(&p->heap) <= p->heap.limit_words && !p->extra->with_shared)
+        return;
     if (p->worker == NULL || p->pending_exit || p->exiting || p->kind == KIND_PORT
         || __atomic_load_n(&p->worker->in_runtime, __ATOMIC_RELAXED))
         return; /* the run-time finishes what it does; the next look is soon */

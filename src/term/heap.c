@@ -145,9 +145,20 @@ uint64_t *cop__heap_unlend(struct cop__heap *heap) {
     return (uint64_t *)y;
 }
 
+/* Shared binaries are counted only for who wants them to be, by the hook, who walks over all of them. So it is
+   called once for each quarter of the limit that their references have grown by. */
+static bool shared_has_grown(const struct cop__heap *heap) {
+    struct cop__young *y = heap->young;
+    uint64_t quarters = y->off_bytes / (2 * (uint64_t)heap->limit_words);
+    if (quarters == y->off_seen)
+        return false;
+    y->off_seen = (uint32_t)quarters;
+    return true;
+}
+
 void cop__heap_check_limit(struct cop__heap *heap) {
     if (heap->young->held == 0 && cop__limit_hook != NULL
-        && cop__heap_words(heap) > heap->limit_words)
+        && (cop__heap_words(heap) > heap->limit_words || shared_has_grown(heap)))
         cop__limit_hook((cop_ctx *)heap);
 }
 

@@ -50,6 +50,7 @@ struct cop__young {
     uint32_t words;     /* in malloc'ed blocks and fragments */
     uint32_t off_bytes; /* bytes of shared binaries reached from young boxes */
     uint32_t held;      /* > 0: the limit's hook is not called; see cop__heap_hold */
+    uint32_t off_seen;  /* how many quarters of the limit off_bytes were at the hook's last look */
     uint64_t region[];
 };
 enum { COP__YOUNG_WORDS = sizeof(struct cop__young) / sizeof(uint64_t) };

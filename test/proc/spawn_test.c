@@ -242,8 +242,10 @@ TEST(messages_count_as_heap_of_a_process_that_does_not_take_them) {
     EXPECT(cop_process_is_alive(ctx, s.pid));
 }
 
+static int64_t binaries_made;
+
 static void drop_binaries(cop_ctx *ctx, cop_term arg) {
-    for (;;) {
+    for (binaries_made = 0;; binaries_made++) {
         uint8_t *data;
         cop_binary_new(ctx, 8000, &data);
     }
@@ -256,6 +258,7 @@ TEST(large_binaries_count_when_asked) {
                          .max_heap_with_shared = true };
     cop_process_spawn(ctx, drop_binaries, COP_NONE, &o);
     ASSERT_RECEIVE(ctx, "{:DOWN, _, :process, _, :killed}");
+    EXPECT(binaries_made >= 99 && binaries_made <= 130); /* a hundred of them are the limit */
 }
 
 /* ---- bounded mailboxes ----------------------------------------------------------------------------- */
