@@ -441,10 +441,11 @@ static struct memory look(cop_ctx *ctx, size_t before) {
 }
 
 /* All kinds of lives, and of each more at once than there will be later. */
-static void warm_up(cop_ctx *ctx) {
+static void warm_up(cop_ctx *ctx, size_t before) {
     start(ctx, peak, COP_NIL, NULL);
     drive_all(ctx, WARM_UP / 2, PEAK);
     drive_all(ctx, WARM_UP, BATCH);
+    settle(ctx, before);
     started = 0;
 }
 
@@ -467,7 +468,7 @@ static void soak(cop_ctx *ctx, cop_term arg) {
     cop_process_sleep(ctx, 100); /* what cop_run starts beside this process is there now */
     size_t before = cop_node_process_count();
     if (looks_at_memory())
-        warm_up(ctx);
+        warm_up(ctx, before);
     struct memory begun = look(ctx, before), memory = begun;
     for (int i = 1; i <= STEPS; i++) {
         drive_all(ctx, wanted / STEPS * i, BATCH);

@@ -128,7 +128,7 @@ static void *loop_main(void *arg) {
         uv_run(&io.loop, UV_RUN_DEFAULT);
     run_calls(); /* what was still to come: each owns what it is called with */
     cop__bound_kill(io.bound);
-    while (!cop__bound_is_empty(io.bound) || io.holds > 0)
+    while (cop_node_port_count() > 0 || io.holds > 0)
         uv_run(&io.loop, UV_RUN_ONCE);
     cop__bound_end(io.bound);
     pthread_mutex_lock(&io.mutex);

@@ -19,7 +19,6 @@ struct cop__bound {
     void *arg;
     struct cop__worker worker; /* a pseudo worker: the loop's thread */
     bool entered;
-    uint32_t ports; /* atomic: how many live on it */
 };
 
 struct cop__bound *cop__bound_new(void (*wake)(void *arg), void *arg) {
@@ -55,7 +54,6 @@ static void take_ready(struct cop__bound *b) {
 }
 
 static void stop_port(cop_ctx *p, cop_term reason) {
-    struct cop__bound *b = p->bound;
     void (*stop)(cop_ctx *, void *, cop_term) = p->does.port->stop;
     p->exiting = true;
     if (stop != NULL)
@@ -65,7 +63,6 @@ static void stop_port(cop_ctx *p, cop_term reason) {
     cop__die(p, reason);
     if (last_word != NULL)
         cop__deliver(cop__worker_self(), last_word);
-    __atomic_fetch_sub(&b->ports, 1, __ATOMIC_RELEASE);
 }
 
 static void run_port(cop_ctx *p) {
@@ -139,7 +136,6 @@ cop_port cop__port_open(cop_ctx *ctx, struct cop__bound *bound, const struct cop
     port->state = data;
     cop__owned_forget(ctx, data);
     port->bound = bound;
-    __atomic_fetch_add(&bound->ports, 1, __ATOMIC_RELAXED);
     port->life = LIFE_START;
     port->where = WHERE_RUNNABLE;
     port->trap_exit =
@@ -261,10 +257,6 @@ void cop__bound_kill(struct cop__bound *b) {
         cop__deliver(&b->worker, cop__env_new(SIG_EXIT, id, id, tuple));
         cop__scratch_close(&scratch);
     }
-}
-
-bool cop__bound_is_empty(const struct cop__bound *b) {
-    return __atomic_load_n(&b->ports, __ATOMIC_ACQUIRE) == 0;
 }
 
 void cop__bound_end(struct cop__bound *b) {

@@ -18,12 +18,11 @@ struct cop__bound *cop__bound_new(void (*wake)(void *arg), void *arg);
    caller becomes the bound's thread. */
 bool cop__bound_run(struct cop__bound *bound, int budget);
 /*
- * On the bound's thread, at node stop: kills all its ports; they are gone (their `stop` ran) when it is empty,
- * for which the loop goes on until then: one may be on its way from who pushed it. After the end it has no thread
- * and nothing runs; it can begin again. It is not freed, for who pushed a port still touches it.
+ * On the bound's thread, at node stop: kills all its ports; they are gone (their `stop` ran) when the
+ * node counts none, for which the loop goes on until then: one may be on its way from who pushed it. After the end
+ * it has no thread and nothing runs; it can begin again. It is not freed, for who pushed a port still touches it.
  */
 void cop__bound_kill(struct cop__bound *bound);
-bool cop__bound_is_empty(const struct cop__bound *bound);
 void cop__bound_end(struct cop__bound *bound);
 
 /*

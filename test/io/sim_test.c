@@ -6,10 +6,9 @@
 #include <coppice.h>
 #include <coppice/test.h>
 #include <dirent.h>
-#include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
+
+#include "folder.h"
 
 static void hello_over_tcp(cop_ctx *ctx) {
     static const cop_tcp_opts passive = { .active = COP_TCP_PASSIVE };
@@ -82,15 +81,13 @@ static void use_files(cop_ctx *ctx, cop_term dir) {
     cop_string_io_close(ctx, text);
 }
 
-static char work_dir[] = "/tmp/coppice_sim_XXXXXX";
-
 static void users_are_killed(cop_ctx *ctx, const cop_entry *uses, int count) {
     enum { USERS = 9 };
     cop_spawned user[USERS];
     cop_term down;
     cop_sim_spare(ctx);
     for (int i = 0; i < USERS; i++)
-        user[i] = cop_spawn_monitor(ctx, uses[i % count], cop_of(ctx, work_dir));
+        user[i] = cop_spawn_monitor(ctx, uses[i % count], cop_of(ctx, folder));
     for (int i = 0; i < USERS; i++)
         EXPECT(cop_receive_ref(ctx, COP_INFINITY, user[i].ref, &down));
 }
@@ -114,10 +111,6 @@ static int open_files(void) {
     return count;
 }
 
-static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *where) {
-    return remove(path);
-}
-
 /* No file is open, and what they had in hand would be found by a leak checker. */
 static void leave_nothing(void (*users)(cop_ctx *ctx)) {
     simulate(1, users);
@@ -132,7 +125,6 @@ TEST_HOST(who_is_killed_while_it_uses_ports_leaves_nothing) {
 }
 
 TEST_HOST(who_is_killed_while_it_uses_files_leaves_nothing) {
-    EXPECT(mkdtemp(work_dir) != NULL);
+    enter_folder();
     leave_nothing(users_of_files_are_killed);
-    nftw(work_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
