@@ -25,12 +25,14 @@ static struct {
     uint32_t word; /* futex: 1 while it sleeps because all workers do */
 } monitor;
 
-/* In the worker's lock: it is outside and stays there. */
+/* In the worker's lock: it is outside and stays there. What an earlier claim has left for it to learn stays
+   asked for when this one fails: the worker may just be on its way in, before it has looked. */
 static bool claim(struct cop__worker *w) {
+    uint32_t asked = __atomic_load_n(&w->attention, __ATOMIC_RELAXED);
     __atomic_store_n(&w->attention, 1, __ATOMIC_RELAXED);
     cop__membarrier();
     if (__atomic_load_n(&w->in_runtime, __ATOMIC_ACQUIRE)) {
-        __atomic_store_n(&w->attention, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&w->attention, asked, __ATOMIC_RELAXED);
         return false;
     }
     return true;
