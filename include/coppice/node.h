@@ -25,6 +25,8 @@
  *   fault_isolates  it does not, also when COP_FAULT=abort is set
  *   stall_report_ms a step that runs longer than this is told to the log, once, with its stack; 0 = no
  *                   step is (environment: COP_STALL_MS); see cop_system_monitor
+ *   worker_idle_ms  a thread beyond one for each scheduler, started because steps blocked for longer than
+ *                   slice_ms, ends when it has had nothing to do for so long; 0 = 30000, COP_INFINITY = never
  *   sim, sim_seed   simulation: one worker, virtual time, seeded choices (environment:
  *                   COP_SIM=seed)
  *   sim_faults      its fault points, see coppice/sim.h (environment: COP_SIM_FAULTS)
@@ -42,6 +44,7 @@ typedef struct cop_node_opts {
     bool fault_aborts;
     bool fault_isolates;
     int64_t stall_report_ms;
+    int64_t worker_idle_ms;
     bool sim;
     uint64_t sim_seed;
     const char *sim_faults;
@@ -112,6 +115,9 @@ size_t cop_node_port_count(void);
 size_t cop_node_timer_count(void);
 /* How many processes wait without their stack's pages now; see stack_idle_ms. */
 size_t cop_node_stacks_given_back(void);
+/* How many worker threads there are now: one for each scheduler, one for each step that blocks, and those that
+   did so lately; see worker_idle_ms. */
+size_t cop_node_worker_count(void);
 const char *cop_version(void);
 
 #endif

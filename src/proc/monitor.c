@@ -137,6 +137,7 @@ static void *monitor_main(void *arg) {
     while (!__atomic_load_n(&monitor.stop, __ATOMIC_ACQUIRE)) {
         uint32_t sleeping = __atomic_load_n(&cop__node.sleeping, __ATOMIC_SEQ_CST);
         bool busy = sleeping < cop__node.sched_count;
+        cop__workers_tidy();
         for (struct cop__worker *w = cop__workers_all(); w != NULL; w = w->all_next)
             look_at_worker(w, cop__clock_monotonic_ns());
         if (__atomic_load_n(&cop__stalls_on, __ATOMIC_RELAXED) != 0)

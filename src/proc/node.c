@@ -71,6 +71,10 @@ static uint64_t env_number(const char *name, uint64_t otherwise) {
     return *end == '\0' ? n : otherwise;
 }
 
+static int64_t idle_ns(int64_t ms, int64_t otherwise_ms) {
+    return ms == COP_INFINITY ? -1 : (ms > 0 ? ms : otherwise_ms) * 1000000;
+}
+
 static void read_opts(const cop_node_opts *o, int *schedulers) {
     const char *fault = getenv("COP_FAULT");
     cop__node.fault_aborts =
@@ -82,9 +86,8 @@ static void read_opts(const cop_node_opts *o, int *schedulers) {
         n = COP__MAX_SCHEDS;
     *schedulers = cop__node.sim ? 1 : n;
     cop__node.max_slots = o->max_processes > 0 ? o->max_processes : 1 << 20;
-    cop__node.stack_idle_ns = o->stack_idle_ms == COP_INFINITY
-                                  ? -1
-                                  : (o->stack_idle_ms > 0 ? o->stack_idle_ms : 10000) * 1000000;
+    cop__node.stack_idle_ns = idle_ns(o->stack_idle_ms, 10000);
+    cop__node.worker_idle_ns = idle_ns(o->worker_idle_ms, 30000);
     cop__node.slice_ns = (int64_t)(o->slice_ms > 0 ? o->slice_ms : 10) * 1000000;
     cop__node.stack_size = o->stack_size > 0 ? o->stack_size : 65536;
 }

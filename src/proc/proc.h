@@ -457,8 +457,10 @@ struct cop__worker {
     uint64_t seen_steps;
     int64_t seen_since_ns;
     bool detached; /* the monitor took its scheduler away in the middle of a step */
-    struct cop__worker *next_idle;
-    uint32_t wake;                   /* futex word for idle workers */
+    struct cop__worker *next_idle,
+        **idle_at;  /* in a list of worker.c; where the idle list leads to it, or NULL */
+    bool is_vacant; /* it has no thread */
+    uint32_t wake;  /* futex word for idle workers */
     struct cop__epoch_record *epoch; /* see epoch.h */
     uint64_t clock_ticks;            /* when it looked at the clock for cop__recent_ms, */
     int64_t clock_ms;                /* and what that said */
@@ -486,7 +488,8 @@ struct cop__node {
     uint64_t ports;              /* atomic: alive */
     uint32_t spinning, sleeping; /* atomic counts of workers */
     int64_t slice_ns;
-    int64_t stack_idle_ns; /* < 0: stacks are kept */
+    int64_t stack_idle_ns;  /* < 0: stacks are kept */
+    int64_t worker_idle_ns; /* < 0: workers are kept */
     size_t stack_size;
     uint64_t leader; /* atomic: :user's pid, once it runs */
     int64_t sim_now_ns;
@@ -543,10 +546,15 @@ void cop__worker_idle(struct cop__worker *w); /* no work: spin, then sleep */
    until the next deadline, or for that long. */
 void cop__sched_drain(struct cop__sched *s);
 void cop__sched_sleep(struct cop__sched *s, int64_t most_ns);
+/* Waits for a scheduler; without one after it the worker is to end. */
 void cop__worker_park_without_sched(struct cop__worker *w);
+/* The loop of a worker's thread, until that is to end. */
+void cop__worker_run(struct cop__worker *w);
+/* Now and then: what ended workers left, and schedulers for which there was no thread. */
+void cop__workers_tidy(void);
 /* What has nothing to do for so long gives back what it keeps for the next rush. */
 enum { COP__QUIET_NS = 1000000000 };
-void cop__worker_carry(struct cop__sched *s); /* a worker, new or idle, for this scheduler */
+void cop__worker_carry(struct cop__sched *s); /* a worker, idle or new, for this scheduler */
 void cop__monitor_start(void);
 void cop__monitor_stop(void);
 void cop__monitor_poke(void);

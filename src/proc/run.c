@@ -19,7 +19,6 @@
  *   4. A step runs with in_runtime == 0; everything here runs with 1.
  * An exit, a fault or a change of life jumps to the loop frame (cop__back), which does what is left.
  */
-#include "os/sample.h"
 #include "proc/proc.h"
 
 static __thread struct cop__worker *tls_worker;
@@ -513,7 +512,7 @@ void cop__loop(void *worker) {
     }
     while (loop_once())
         ;
-    /* The node stops: back to the thread's own stack. */
+    /* The node stops, or this thread is not needed: back to its own stack. */
     struct cop__worker *w = cop__worker_self();
     struct cop__stack *left = w->stack;
     w->duty = DUTY_RECYCLE;
@@ -600,22 +599,9 @@ void cop__requeue_sender(cop_ctx *p, const struct cop__slot *to, int cost) {
     requeue(p, cost >= COP__FLOOD_COST ? to : NULL);
 }
 
-/* ---- workers ----------------------------------------------------------------------------------------- */
+/* ---- threads ----------------------------------------------------------------------------------------- */
 
-static struct {
-    struct cop__lock lock;
-    struct cop__worker *all, *idle;
-    struct cop__worker
-        *left; /* stuck in a step when the node ended: their threads still use them */
-    int count;
-} workers;
-
-static void *worker_main(void *arg) {
-    struct cop__worker *w = arg;
-    cop__worker_set_self(w);
-    cop__small_keep();
-    cop__fault_thread_begin();
-    __atomic_store_n(&w->thread_number, cop__thread_number(), __ATOMIC_RELEASE);
+void cop__worker_run(struct cop__worker *w) {
     cop__fiber_init_thread(&w->thread_fiber);
     struct cop__stack *stack = cop__stack_take(NULL, 0);
     goes_onto(w, stack);
@@ -624,112 +610,6 @@ static void *worker_main(void *arg) {
     cop__context_switch(&w->thread_context, &stack->context, w);
     cop__fiber_after_switch(&w->thread_fiber);
     cop__stack_give(NULL, w->duty_stack);
-    cop__fault_thread_end();
-    cop__small_flush();
-    return NULL;
-}
-
-void cop__worker_carry(struct cop__sched *s) {
-    cop__lock(&workers.lock);
-    struct cop__worker *w = workers.idle;
-    if (w != NULL)
-        workers.idle = w->next_idle;
-    cop__unlock(&workers.lock);
-    if (w != NULL) {
-        w->sched = s;
-        __atomic_store_n(&s->worker, w, __ATOMIC_RELEASE);
-        __atomic_store_n(&w->wake, 1, __ATOMIC_RELEASE);
-        cop__futex_wake(&w->wake, 1);
-        return;
-    }
-    w = cop__calloc(1, sizeof *w);
-    cop__set_in_runtime(w, 1);
-    w->attention = cop__node.sim; /* simulated: every way into the run-time is the slow one */
-    w->sched = s;
-    __atomic_store_n(&s->worker, w, __ATOMIC_RELEASE);
-    cop__lock(&workers.lock);
-    w->id = workers.count++;
-    w->all_next = workers.all;
-    workers.all = w;
-    cop__unlock(&workers.lock);
-    if (pthread_create(&w->thread, NULL, worker_main, w) != 0)
-        cop__panic(__FILE__, __LINE__, "no thread for a worker");
-}
-
-void cop__worker_park_without_sched(struct cop__worker *w) {
-    __atomic_store_n(&w->wake, 0, __ATOMIC_RELAXED);
-    cop__lock(&workers.lock);
-    bool stop = __atomic_load_n(&cop__node.ended, __ATOMIC_ACQUIRE);
-    if (!stop) {
-        w->next_idle = workers.idle;
-        workers.idle = w;
-    }
-    cop__unlock(&workers.lock);
-    if (stop)
-        return;
-    for (int64_t most = COP__QUIET_NS; __atomic_load_n(&w->wake, __ATOMIC_ACQUIRE) == 0;
-         most = -1) {
-        cop__futex_wait(&w->wake, 0, most);
-        if (most > 0 && __atomic_load_n(&w->wake, __ATOMIC_ACQUIRE) == 0) {
-            cop__alloc_trim();
-            cop__stack_trim_below(w->stack);
-        }
-    }
-}
-
-struct cop__worker *cop__workers_all(void) {
-    return workers.all;
-}
-
-/* Is it in a step that does not return, of a process that is over? One that the kernel only does not let run
-   comes back soon. */
-enum { STUCK_MS = 500 };
-static bool is_stuck(struct cop__worker *w) {
-    for (int ms = 0; ms < STUCK_MS; ms++) {
-        if (__atomic_load_n(&w->in_runtime, __ATOMIC_ACQUIRE)
-            || __atomic_load_n(&w->attention, __ATOMIC_RELAXED) == 0)
-            return false;
-        cop__futex_wait(&w->attention, 1, 1000000); /* a rest: nobody wakes it */
-    }
-    return true;
-}
-
-/* Ends the workers. One that is stuck in a step that never returns is left behind: false. */
-bool cop__workers_stop(void) {
-    bool all = true;
-    cop__lock(&workers.lock);
-    __atomic_store_n(&cop__node.ended, true, __ATOMIC_SEQ_CST);
-    struct cop__worker *idle = workers.idle;
-    workers.idle = NULL;
-    cop__unlock(&workers.lock);
-    while (idle != NULL) {
-        struct cop__worker *next = idle->next_idle;
-        __atomic_store_n(&idle->wake, 1, __ATOMIC_RELEASE);
-        cop__futex_wake(&idle->wake, 1);
-        idle = next;
-    }
-    for (uint32_t i = 0; i < cop__node.sched_count; i++)
-        cop__sched_wake(cop__node.scheds[i]);
-    struct cop__worker **at = &workers.all;
-    while (*at != NULL) {
-        struct cop__worker *w = *at;
-        if (is_stuck(w)) {
-            pthread_detach(w->thread);
-            all = false;
-            *at = w->all_next;
-            w->all_next = workers.left;
-            workers.left = w;
-            continue;
-        }
-        pthread_join(w->thread, NULL);
-        at = &w->all_next;
-    }
-    /* Not before all have ended: a thief looks at other workers. */
-    while (workers.all != NULL) {
-        struct cop__worker *w = workers.all;
-        workers.all = w->all_next;
-        cop__free(w);
-    }
-    workers.count = 0;
-    return all;
+    w->duty = DUTY_NONE;
+    w->stack = NULL;
 }
