@@ -470,8 +470,7 @@ struct cop__worker {
     cop__context thread_context;
     struct cop__fiber thread_fiber;
     uint64_t thread_jump[COP__JUMP_WORDS]; /* base for steps that run on the thread's own stack */
-    int id;
-    bool is_pseudo; /* host thread or bound: has no loop */
+    bool is_pseudo;                        /* host thread or bound: has no loop */
     struct cop__worker *all_next;
 };
 

@@ -37,8 +37,7 @@ static struct {
     struct cop__sched *waiting[COP__MAX_SCHEDS]; /* for a thread */
     uint32_t waiting_count;                      /* atomic for a look without the lock */
     uint32_t threads;                            /* atomic: that have begun */
-    int count;
-    bool told; /* that there was no thread */
+    bool told;                                   /* that there was no thread */
 } workers;
 
 /* ---- lists, under the lock ---------------------------------------------------------------------------- */
@@ -97,7 +96,6 @@ static struct cop__worker *worker_new(void) {
     cop__set_in_runtime(w, 1);
     w->attention = cop__node.sim; /* simulated: every way into the run-time is the slow one */
     cop__lock(&workers.lock);
-    w->id = workers.count++;
     w->all_next = workers.all;
     workers.all = w;
     cop__unlock(&workers.lock);
@@ -118,6 +116,8 @@ static bool start_thread(struct cop__worker *w) {
 
 /* There is no thread for it. */
 static void wait_for_one(struct cop__sched *s, struct cop__worker *w) {
+    if (cop__node.sim) /* there is no other, and no monitor to try again */
+        cop__panic(__FILE__, __LINE__, "no thread for the simulation");
     cop__lock(&w->lock);
     w->sched = NULL;
     cop__unlock(&w->lock);
@@ -304,7 +304,6 @@ bool cop__workers_stop(void) {
     }
     workers.vacant = workers.ended = NULL;
     workers.waiting_count = workers.threads = 0;
-    workers.count = 0;
     workers.told = false;
     return all;
 }

@@ -95,15 +95,14 @@ TEST_HOST(threads_end_some_time_after_the_calls_that_blocked) {
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < BLOCKED; i++)
             cop_spawn(ctx, block, cop_self(ctx).t);
-        expect_each(ctx, cop_a(ready),
-                    BLOCKED); /* each holds a thread, and none holds up the others */
+        /* Each holds a thread, and none holds up the others. */
+        expect_each(ctx, cop_a(ready), BLOCKED);
         EXPECT(cop_node_worker_count() >= BLOCKED);
         EXPECT(threads_of_program() >= threads + BLOCKED - 2);
         gate_let(BLOCKED);
         expect_each(ctx, cop_a(done), BLOCKED);
         await_workers(2);
-        while (threads_of_program()
-               != threads) /* a thread that was joined is in /proc a little longer */
+        while (threads_of_program() != threads) /* one that was joined stays in /proc a little */
             look_again();
         cop_spawn(ctx, answer, cop_self(ctx).t);
         expect_each(ctx, cop_a(answer), 1);
